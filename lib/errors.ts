@@ -1,0 +1,208 @@
+/** Base of every error that wherry rejects with. `code` is stable and meant for programs; `hint` names one action. */
+export class WherryError extends Error {
+  readonly code: string
+  readonly hint: string | undefined
+
+  constructor(message: string, options: { code: string; hint?: string | undefined; cause?: unknown }) {
+    super(
+      options.hint === undefined ? message : `${message} Hint: ${options.hint}`,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    )
+    this.name = new.target.name
+    this.code = options.code
+    this.hint = options.hint
+  }
+}
+
+/** A system call failed. `code`, `errno`, `syscall` and `path` are Node's fields; `step` is the plan step, when one ran. */
+export class SyscallError extends WherryError {
+  readonly errno: number
+  readonly syscall: string
+  readonly path: string | undefined
+  readonly step: string | undefined
+
+  constructor(
+    intent: string,
+    details: {
+      code: string
+      errno: number
+      syscall: string
+      args?: string
+      text?: string
+      path?: string | undefined
+      step?: string | undefined
+      hint?: string | undefined
+      cause?: unknown
+    },
+  ) {
+    const text = details.text === undefined ? '' : ` (${details.text})`
+    super(`${intent}: ${details.syscall}(${details.args ?? ''}) failed with ${details.code}${text}.`, details)
+    this.errno = details.errno
+    this.syscall = details.syscall
+    this.path = details.path
+    this.step = details.step
+  }
+}
+
+/** An option has an unknown name or a value of the wrong kind. Thrown before anything is touched. */
+export class InvalidOptionError extends WherryError {
+  readonly option: string
+  readonly expected: string
+  readonly received: unknown
+
+  constructor(option: string, expected: string, received: unknown, hint?: string) {
+    super(`Invalid option '${option}': expected ${expected}, received ${describeValue(received)}.`, {
+      code: 'ERR_INVALID_OPTION',
+      hint,
+    })
+    this.option = option
+    this.expected = expected
+    this.received = received
+  }
+}
+
+/** An image reference or digest does not follow the distribution grammar. */
+export class InvalidReferenceError extends WherryError {
+  readonly reference: string
+  /** Offset in `reference` (UTF-16 units) at which parsing stopped. */
+  readonly position: number
+
+  constructor(reference: string, position: number, reason: string) {
+    super(`Invalid image reference ${JSON.stringify(reference)} at position ${position}: ${reason}.`, {
+      code: 'ERR_INVALID_REFERENCE',
+    })
+    this.reference = reference
+    this.position = position
+  }
+}
+
+/** This host lacks something. `feature` is a name from `Engine.info()`, `probe` says what was looked at and what it said. */
+export class UnsupportedHostError extends WherryError {
+  readonly feature: string
+  readonly probe: string
+
+  constructor(feature: string, probe: string, hint?: string, cause?: unknown) {
+    super(`This host does not support ${feature}: ${probe}.`, { code: 'ERR_UNSUPPORTED_HOST', hint, cause })
+    this.feature = feature
+    this.probe = probe
+  }
+}
+
+/** Bytes do not match what was announced for them. Nothing of them was kept. */
+export class IntegrityError extends WherryError {
+  readonly expected: string
+  readonly actual: string
+
+  constructor(what: string, expected: string, actual: string) {
+    super(`${what} does not match: expected ${expected}, got ${actual}.`, { code: 'ERR_INTEGRITY' })
+    this.expected = expected
+    this.actual = actual
+  }
+}
+
+/** A layer or image archive is malformed, hostile or over a limit. `entry` names the member. */
+export class LayerError extends WherryError {
+  readonly layer: string
+  readonly entry: string | undefined
+
+  constructor(layer: string, entry: string | undefined, reason: string, options: { hint?: string; cause?: unknown } = {}) {
+    const where = entry === undefined ? '' : `, entry ${JSON.stringify(entry)}`
+    super(`Layer ${layer}${where}: ${reason}.`, { code: 'ERR_LAYER', ...options })
+    this.layer = layer
+    this.entry = entry
+  }
+}
+
+/** No variant of the image fits the wanted platform. */
+export class PlatformError extends WherryError {
+  readonly wanted: string
+  readonly available: readonly string[]
+
+  constructor(image: string, wanted: string, available: readonly string[]) {
+    super(`Image ${image} has no variant for ${wanted}; available: ${available.join(', ') || 'none'}.`, {
+      code: 'ERR_PLATFORM',
+    })
+    this.wanted = wanted
+    this.available = available
+  }
+}
+
+/** The named image, container, file or user does not exist. */
+export class NotFoundError extends WherryError {
+  constructor(message: string, hint?: string, cause?: unknown) {
+    super(message, { code: 'ERR_NOT_FOUND', hint, cause })
+  }
+}
+
+/** Something with that name exists, or is in use. */
+export class ConflictError extends WherryError {
+  constructor(message: string, hint?: string) {
+    super(message, { code: 'ERR_CONFLICT', hint })
+  }
+}
+
+/** The operation is not allowed in the object's present state. */
+export class ContainerStateError extends WherryError {
+  readonly state: string
+  readonly operation: string
+  readonly allowed: readonly string[]
+
+  constructor(subject: string, state: string, operation: string, allowed: readonly string[]) {
+    super(`Cannot ${operation} ${subject}: it is ${state}; allowed when ${allowed.join(' or ')}.`, {
+      code: 'ERR_CONTAINER_STATE',
+    })
+    this.state = state
+    this.operation = operation
+    this.allowed = allowed
+  }
+}
+
+/** The container's first process never ran. `exitCode` is what a shell or Docker would report (125, 126, 127). */
+export class ContainerStartError extends WherryError {
+  readonly exitCode: 125 | 126 | 127
+  readonly step: string | undefined
+  readonly cleanupErrors: readonly unknown[]
+
+  constructor(
+    message: string,
+    options: {
+      exitCode: 125 | 126 | 127
+      step?: string | undefined
+      hint?: string | undefined
+      cause?: unknown
+      cleanupErrors?: readonly unknown[]
+    },
+  ) {
+    super(message, { code: 'ERR_CONTAINER_START', hint: options.hint, cause: options.cause })
+    this.exitCode = options.exitCode
+    this.step = options.step
+    this.cleanupErrors = options.cleanupErrors ?? []
+  }
+}
+
+/** Something took longer than the caller allowed. */
+export class TimeoutError extends WherryError {
+  readonly timeoutMs: number
+
+  constructor(what: string, timeoutMs: number) {
+    super(`${what} took longer than ${timeoutMs} ms.`, { code: 'ERR_TIMEOUT' })
+    this.timeoutMs = timeoutMs
+  }
+}
+
+function describeValue(value: unknown): string {
+  if (value === null) return 'null'
+  switch (typeof value) {
+    case 'string':
+      return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)
+    case 'number':
+    case 'boolean':
+    case 'bigint':
+    case 'undefined':
+      return String(value)
+    case 'object':
+      return Array.isArray(value) ? 'an array' : 'an object'
+    default:
+      return `a ${typeof value}`
+  }
+}
