@@ -52,8 +52,8 @@ export interface CapabilityOptions {
   drop?: readonly string[] | undefined
 }
 
-/** What a container's standard input is fed from. */
-export type StdinOption = 'pipe' | 'inherit' | 'ignore' | string | Uint8Array | Readable
+/** What a container's standard input is fed from. Text goes to `input`, so that a misspelt word is not taken for text. */
+export type StdinOption = 'pipe' | 'inherit' | 'ignore' | Uint8Array | Readable
 
 /** Where an output stream of a container goes. */
 export type OutputOption = 'pipe' | 'inherit' | 'ignore'
@@ -79,7 +79,7 @@ export interface ContainerOptions<E = unknown> {
   tty?: boolean | undefined
   /** A stream word, or the very bytes or stream to feed in. @default 'ignore' */
   stdin?: StdinOption | undefined
-  /** Bytes or a stream for standard input; an alias of `stdin` as in `child_process`. */
+  /** Text (sent as UTF-8), bytes or a stream for standard input, instead of `stdin`. */
   input?: string | Uint8Array | Readable | undefined
   /** @default 'pipe' */
   stdout?: OutputOption | undefined
@@ -161,7 +161,7 @@ export interface ContainerOptions<E = unknown> {
 
 /** A bind or tmpfs mount after validation: every field is set, sizes are bytes. */
 export type NormalizedMount =
-  | (Required<{ [K in keyof BindMountOptions]: Exclude<BindMountOptions[K], undefined> }>)
+  | Required<{ [K in keyof BindMountOptions]: Exclude<BindMountOptions[K], undefined> }>
   | {
       type: 'tmpfs'
       target: string
@@ -201,7 +201,7 @@ export interface NormalizedContainerOptions {
   cpuset: string | null
   /** `null`: no limit. */
   pids: number | null
-  /** Sorted by type; `type` is `RLIMIT_…`; no limit is {@link kUlimitInfinity}. */
+  /** Sorted by type; `type` is `RLIMIT_…`; -1 is no limit. */
   ulimits: readonly { type: string; soft: number; hard: number }[]
   oomScoreAdj: number | null
   shmSizeBytes: number
@@ -225,12 +225,15 @@ export interface NormalizedContainerOptions {
   encoding: BufferEncoding | 'buffer'
   limits: 'strict' | 'best-effort'
   /** Not data from here on: passed through as given. */
-  stdin: { kind: 'pipe' | 'inherit' | 'ignore' } | { kind: 'bytes'; bytes: Uint8Array } | { kind: 'stream'; stream: Readable }
+  stdin:
+    | { kind: 'pipe' | 'inherit' | 'ignore' }
+    | { kind: 'bytes'; bytes: Uint8Array }
+    | { kind: 'stream'; stream: Readable }
   stdout: OutputOption
   stderr: OutputOption
   signal: AbortSignal | null
   engine: unknown
 }
 
-/** No limit in a {@link UlimitOptions}: what RLIM_INFINITY is to the kernel. A double holds 2^64 - 1 only as 2^64; encoders test for this value. */
-export const kUlimitInfinity = -1
+export { kUlimitInfinity } from './limit-options.ts'
+export { normalizeContainerOptions } from './normalize-container-options.ts'

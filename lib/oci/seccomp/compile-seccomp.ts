@@ -100,11 +100,20 @@ export function actionValue(action: SeccompAction, errnoRet: number | undefined)
     case 'SCMP_ACT_ALLOW':
       return 0x7fff0000
     default:
-      throw new InvalidOptionError('seccomp.action', 'a seccomp action without a listener, such as SCMP_ACT_ERRNO', action)
+      throw new InvalidOptionError(
+        'seccomp.action',
+        'a seccomp action without a listener, such as SCMP_ACT_ERRNO',
+        action,
+      )
   }
 }
 
-function emitArch(program: BackwardProgram, seccomp: RuntimeSeccomp, arch: SeccompArch, otherwise: BpfPosition): BpfPosition {
+function emitArch(
+  program: BackwardProgram,
+  seccomp: RuntimeSeccomp,
+  arch: SeccompArch,
+  otherwise: BpfPosition,
+): BpfPosition {
   const tree = emitTree(program, syscallRanges(seccomp, arch), new Map())
   if (arch === 'x64') program.branch(kBpf.jumpGreaterOrEqual, kX32Bit, program.return(kRetNosys), tree)
   // The load falls through to what is first, which a tree of one shared leaf is not.

@@ -17,36 +17,66 @@ export const kAlwaysAllowed: readonly DefaultRule[] = [
   // Files by descriptor.
   { names: 'read readv pread64 preadv preadv2 write writev pwrite64 pwritev pwritev2 lseek _llseek readahead' },
   { names: 'sendfile sendfile64 splice tee vmsplice copy_file_range fallocate ftruncate ftruncate64 fadvise64' },
-  { names: 'fadvise64_64 fsync fdatasync sync syncfs sync_file_range sync_file_range2 close close_range dup dup2 dup3' },
+  {
+    names: 'fadvise64_64 fsync fdatasync sync syncfs sync_file_range sync_file_range2 close close_range dup dup2 dup3',
+  },
   { names: 'fcntl fcntl64 flock ioctl cachestat' },
   // Files by name.
   { names: 'open openat openat2 creat access faccessat faccessat2 stat stat64 lstat lstat64 fstat fstat64 fstatat64' },
-  { names: 'newfstatat statx statfs statfs64 fstatfs fstatfs64 readlink readlinkat getdents getdents64 truncate truncate64' },
-  { names: 'mkdir mkdirat rmdir mknod mknodat link linkat symlink symlinkat unlink unlinkat rename renameat renameat2' },
-  { names: 'chmod fchmod fchmodat fchmodat2 chown chown32 fchown fchown32 lchown lchown32 fchownat umask chdir fchdir' },
+  {
+    names:
+      'newfstatat statx statfs statfs64 fstatfs fstatfs64 readlink readlinkat getdents getdents64 truncate truncate64',
+  },
+  {
+    names: 'mkdir mkdirat rmdir mknod mknodat link linkat symlink symlinkat unlink unlinkat rename renameat renameat2',
+  },
+  {
+    names: 'chmod fchmod fchmodat fchmodat2 chown chown32 fchown fchown32 lchown lchown32 fchownat umask chdir fchdir',
+  },
   { names: 'getcwd utime utimes utimensat utimensat_time64 futimesat name_to_handle_at file_getattr file_setattr' },
   { names: 'getxattr getxattrat lgetxattr fgetxattr listxattr listxattrat llistxattr flistxattr setxattr setxattrat' },
   { names: 'lsetxattr fsetxattr removexattr removexattrat lremovexattr fremovexattr statmount listmount' },
   { names: 'inotify_init inotify_init1 inotify_add_watch inotify_rm_watch fanotify_mark' },
   // Memory.
-  { names: 'brk mmap mmap2 munmap mremap mprotect madvise mincore msync mlock mlock2 mlockall munlock munlockall mseal' },
-  { names: 'memfd_create memfd_secret remap_file_pages pkey_alloc pkey_free pkey_mprotect membarrier map_shadow_stack' },
+  {
+    names: 'brk mmap mmap2 munmap mremap mprotect madvise mincore msync mlock mlock2 mlockall munlock munlockall mseal',
+  },
+  {
+    names: 'memfd_create memfd_secret remap_file_pages pkey_alloc pkey_free pkey_mprotect membarrier map_shadow_stack',
+  },
   // Processes, threads, identity. What changes identity is checked against capabilities.
-  { names: 'execve execveat exit exit_group fork vfork wait4 waitid waitpid getpid getppid gettid getpgid getpgrp setpgid' },
+  {
+    names:
+      'execve execveat exit exit_group fork vfork wait4 waitid waitpid getpid getppid gettid getpgid getpgrp setpgid',
+  },
   { names: 'getsid setsid kill tkill tgkill prctl seccomp rseq restart_syscall set_tid_address set_robust_list' },
-  { names: 'get_robust_list set_thread_area get_thread_area getcpu pidfd_open pidfd_send_signal process_mrelease uretprobe' },
-  { names: 'uprobe getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32 getresgid' },
-  { names: 'getresgid32 getgroups getgroups32 setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32' },
-  { names: 'setresuid setresuid32 setresgid setresgid32 setfsuid setfsuid32 setfsgid setfsgid32 setgroups setgroups32' },
+  {
+    names:
+      'get_robust_list set_thread_area get_thread_area getcpu pidfd_open pidfd_send_signal process_mrelease uretprobe',
+  },
+  {
+    names: 'uprobe getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32 getresgid',
+  },
+  {
+    names: 'getresgid32 getgroups getgroups32 setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32',
+  },
+  {
+    names: 'setresuid setresuid32 setresgid setresgid32 setfsuid setfsuid32 setfsgid setfsgid32 setgroups setgroups32',
+  },
   { names: 'capget capset landlock_create_ruleset landlock_add_rule landlock_restrict_self' },
   { names: 'process_vm_readv process_vm_writev ptrace' },
   // Scheduling and limits.
   { names: 'sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_setparam sched_getscheduler' },
   { names: 'sched_setscheduler sched_getattr sched_setattr sched_get_priority_max sched_get_priority_min' },
-  { names: 'sched_rr_get_interval sched_rr_get_interval_time64 getpriority setpriority ioprio_get ioprio_set getrlimit' },
+  {
+    names: 'sched_rr_get_interval sched_rr_get_interval_time64 getpriority setpriority ioprio_get ioprio_set getrlimit',
+  },
   { names: 'setrlimit prlimit64 ugetrlimit getrusage sysinfo times uname' },
   // Signals.
-  { names: 'rt_sigaction rt_sigprocmask rt_sigpending rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 rt_sigreturn' },
+  {
+    names:
+      'rt_sigaction rt_sigprocmask rt_sigpending rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 rt_sigreturn',
+  },
   { names: 'rt_sigqueueinfo rt_tgsigqueueinfo sigaltstack sigprocmask sigreturn signalfd signalfd4 pause alarm' },
   // Time. Setting the clock needs a capability, which the kernel checks for adjtimex and clock_adjtime.
   { names: 'time gettimeofday clock_gettime clock_gettime64 clock_getres clock_getres_time64 clock_nanosleep' },
@@ -62,7 +92,9 @@ export const kAlwaysAllowed: readonly DefaultRule[] = [
   { names: 'pipe pipe2 socketpair socketcall bind listen accept accept4 connect shutdown getsockname getpeername' },
   { names: 'getsockopt setsockopt send sendto sendmsg sendmmsg recv recvfrom recvmsg recvmmsg recvmmsg_time64' },
   // System V and POSIX inter-process communication: inside the ipc namespace.
-  { names: 'ipc shmget shmat shmdt shmctl semget semop semtimedop semtimedop_time64 semctl msgget msgsnd msgrcv msgctl' },
+  {
+    names: 'ipc shmget shmat shmdt shmctl semget semop semtimedop semtimedop_time64 semctl msgget msgsnd msgrcv msgctl',
+  },
   { names: 'mq_open mq_unlink mq_notify mq_getsetattr mq_timedsend mq_timedsend_time64 mq_timedreceive' },
   { names: 'mq_timedreceive_time64 getrandom' },
   // What belongs to one kind of machine.
@@ -75,8 +107,14 @@ export const kAllowedWithCapability: readonly DefaultRule[] = [
   { caps: ['CAP_BPF'], names: 'bpf' },
   { caps: ['CAP_DAC_READ_SEARCH'], names: 'open_by_handle_at' },
   { caps: ['CAP_PERFMON'], names: 'perf_event_open' },
-  { caps: ['CAP_SYS_ADMIN'], names: 'mount umount umount2 mount_setattr move_mount open_tree open_tree_attr fsopen fspick' },
-  { caps: ['CAP_SYS_ADMIN'], names: 'fsconfig fsmount clone clone3 unshare setns sethostname setdomainname bpf syslog' },
+  {
+    caps: ['CAP_SYS_ADMIN'],
+    names: 'mount umount umount2 mount_setattr move_mount open_tree open_tree_attr fsopen fspick',
+  },
+  {
+    caps: ['CAP_SYS_ADMIN'],
+    names: 'fsconfig fsmount clone clone3 unshare setns sethostname setdomainname bpf syslog',
+  },
   { caps: ['CAP_SYS_ADMIN'], names: 'perf_event_open quotactl quotactl_fd fanotify_init lookup_dcookie' },
   { caps: ['CAP_SYS_ADMIN'], names: 'lsm_get_self_attr lsm_set_self_attr lsm_list_modules' },
   { caps: ['CAP_SYSLOG'], names: 'syslog' },

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+import { isIP } from 'node:net'
+import { InvalidOptionError } from '../errors.ts'
+import { normalizeCapability } from '../oci/capabilities.ts'
+import type { SeccompProfile } from '../oci/seccomp-profile.ts'
+import {
+  checkAbsolutePath,
+  checkBoolean,
+  checkObject,
+  checkPattern,
+  checkString,
+  checkStrings,
+  checkWord,
+} from './checks.ts'
+import type { ContainerOptions, NormalizedContainerOptions } from './container-options.ts'
+
+type Isolation = Pick<
+  NormalizedContainerOptions,
+  | 'userns'
+  | 'capabilities'
+  | 'seccomp'
+  | 'noNewPrivileges'
+  | 'maskedPaths'
+  | 'readonlyPaths'
+  | 'sysctls'
+  | 'privileged'
+  | 'network'
+  | 'dns'
+  | 'extraHosts'
+>
+
+/** Settings of the ipc namespace; those of the network namespace all begin with `net.`. */
+const kIpcSysctls =
+  'kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni kernel.shm_rmid_forced'.split(
+    ' ',
+  )
+
+/** Segments apart by single dots or slashes: `..` cannot come about in the path that is made of it. */
+const kSysctlName = /^[a-z0-9_-]+(?:[./][a-z0-9_-]+)*$/i
+/** A host name; underscores are not allowed by the standard and in wide use. */
+export const kHostName = /^(?=.{1,64}$)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/i
+
+/** Checks the options that say what a container can reach. */
+export function normalizeIsolation(options: ContainerOptions): Isolation {
+  const network = checkWord('network', options.network, ['none', 'host'])
+  return {
+    userns: checkWord('userns', options.userns, ['auto', 'host']),
+    capabilities: normalizeCapabilities(options.capabilities),
+    seccomp: normalizeSeccomp(options.seccomp),
+    noNewPrivileges: checkBoolean('noNewPrivileges', options.noNewPrivileges, true),
+    maskedPaths: normalizePaths('maskedPaths', options.maskedPaths),
+    readonlyPaths: normalizePaths('readonlyPaths', options.readonlyPaths),
+    sysctls: options.sysctls === undefined ? {} : normalizeSysctls(options.sysctls, network),
+    privileged: checkBoolean('privileged', options.privileged, false),
+    network,
+    dns: options.dns === undefined ? [] : checkStrings('dns', options.dns).map(checkNameServer),
+    extraHosts: options.extraHosts === undefined ? [] : normalizeExtraHosts(options.extraHosts),
+  }
+}
+
+function normalizeCapabilities(value: unknown): Isolation['capabilities'] {
+  if (value === undefined) return { add: [], drop: [] }
+  const changes = checkObject('capabilities', value, ['add', 'drop'])
+  const list = (name: 'add' | 'drop'): string[] => {
+    const option = `capabilities.${name}`
+    const names = changes[name] === undefined ? [] : checkStrings(option, changes[name])
+    return names.map((each, index) => normalizeCapability(each, `${option}[${index}]`))
+  }
+  const add = list('add')
+  const drop = list('drop')
+  if (add.includes('ALL') && drop.includes('ALL')) {
+    throw new InvalidOptionError('capabilities', "'ALL' in one list only", value)
+  }
+  return { add, drop }
+}
+
+function normalizeSeccomp(value: unknown): Isolation['seccomp'] {
+  if (value === undefined || value === 'default' || value === 'unconfined') return value ?? 'default'
+  const expected = "'default', 'unconfined' or a profile object"
+  if (typeof value === 'string') {
+    throw new InvalidOptionError('seccomp', expected, value, 'read a profile file with JSON.parse and pass the object')
+  }
+  const profile = checkObject('seccomp', value)
+  checkPattern(
+    'seccomp.defaultAction',
+    profile.defaultAction,
+    /^SCMP_ACT_[A-Z_]+$/,
+    "an action such as 'SCMP_ACT_ERRNO'",
+  )
+  if (profile.syscalls !== undefined && profile.syscalls !== null && !Array.isArray(profile.syscalls)) {
+    throw new InvalidOptionError('seccomp.syscalls', 'an array of rules', profile.syscalls)
+  }
+  return profile as unknown as SeccompProfile
+}
+
+function normalizePaths(option: string, value: unknown): string[] | null {
+  if (value === undefined) return null
+  return checkStrings(option, value).map((path, index) => checkAbsolutePath(`${option}[${index}]`, path))
+}
+
+function normalizeSysctls(value: unknown, network: 'none' | 'host'): Record<string, string> {
+  const entries = Object.entries(checkObject('sysctls', value)).map(([name, setting]): [string, string] => {
+    const option = `sysctls.${name}`
+    checkSysctlName(option, name, network)
+    return [name, checkString(option, typeof setting === 'number' ? String(setting) : setting)]
+  })
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+function checkSysctlName(option: string, name: string, network: 'none' | 'host'): void {
+  const dotted = name.replaceAll('/', '.')
+  const isNet = dotted.startsWith('net.')
+  const isNamespaced =
+    isNet || kIpcSysctls.includes(dotted) || dotted.startsWith('fs.mqueue.') || dotted === 'kernel.domainname'
+  if (!kSysctlName.test(name) || !isNamespaced) {
+    const hint = dotted === 'kernel.hostname' ? "use the option 'hostname'" : undefined
+    throw new InvalidOptionError(
+      option,
+      "a setting of the container's own: net.*, fs.mqueue.* or System V ipc",
+      name,
+      hint,
+    )
+  }
+  if (isNet && network === 'host') {
+    throw new InvalidOptionError(option, "no network settings with network: 'host'", name)
+  }
+}
+
+function checkNameServer(address: string, index: number): string {
+  if (isIP(address) === 0) throw new InvalidOptionError(`dns[${index}]`, 'an IP address', address)
+  return address
+}
+
+function normalizeExtraHosts(value: unknown): Isolation['extraHosts'] {
+  return Object.entries(checkObject('extraHosts', value)).map(([host, address]) => {
+    const option = `extraHosts.${host}`
+    checkPattern(option, host, kHostName, 'a host name')
+    const text = checkString(option, address, 'an IP address')
+    if (isIP(text) === 0) throw new InvalidOptionError(option, 'an IP address', address)
+    return { host, address: text }
+  })
+}
