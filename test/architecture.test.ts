@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { test } from 'node:test'
+import { packageRoot } from './helpers/package-root.ts'
+
+/*
+ * The import rule: public classes → effects → pure. A module may import from its own level and from those below.
+ * lib/cgroup is both: there a module that touches the host, by itself or by what it imports, is an effect.
+ */
+const LEVELS = ['base', 'pure', 'effects', 'public'] as const
+type Level = (typeof LEVELS)[number]
+
+const BASE = new Set(['lib/errors.ts'])
+const PURE_FOLDERS = new Set(['oci', 'plan', 'rootfs', 'options'])
+const EFFECT_FOLDERS = new Set(['store', 'layer', 'image-archive', 'launcher', 'host', 'distribution', 'net'])
+const MIXED_FOLDERS = new Set(['cgroup'])
+
+/** Builtins that only compute. Any other one makes a module an effect. */
+const HARMLESS_BUILTINS = new Set([
+  'node:path',
+  'node:path/posix',
+  'node:util',
+  'node:buffer',
+  'node:url',
+  'node:crypto',
+])
+
+/** Who may touch the addon: the launcher's folder, and these. */
+const NATIVE_MODULE = 'lib/launcher/native.ts'
+const NATIVE_IMPORTERS = new Set(['lib/store/native.ts'])
+
+/** Synchronous calls that block the event loop belong to start-up (and to a worker thread of ours), nowhere else. */
+const SYNC_CALLERS = new Set(['lib/launcher/native.ts'])
+const WORKER_FILE = /-worker\.ts$/
+
+const MAX_LINES = 400
+
+const root = packageRoot()
+const sources = sourceFiles('lib')
+
+test('imports go from public classes to effects to pure code', () => {
+  const offences = sources.flatMap((file) =>
+    importsOf(file)
+      .filter((target) => LEVELS.indexOf(levelOf(target)) > LEVELS.indexOf(levelOf(file)))
+      .map((target) => `${file} (${levelOf(file)}) imports ${target} (${levelOf(target)})`),
+  )
+  assert.deepEqual(offences, [])
+})
+
+test('pure code imports no builtin that has effects', () => {
+  const offences = sources
+    .filter((file) => PURE_FOLDERS.has(folderOf(file)))
+    .flatMap((file) => effectfulBuiltins(file).map((builtin) => `${file} imports ${builtin}`))
+  assert.deepEqual(offences, [])
+})
+
+test('only the launcher and the listed helpers import the addon', () => {
+  const offences = sources
+    .filter((file) => folderOf(file) !== 'launcher' && !NATIVE_IMPORTERS.has(file))
+    .filter((file) => valueImportsOf(file).includes(NATIVE_MODULE))
+    .map((file) => `${file} imports ${NATIVE_MODULE}`)
+  assert.deepEqual(offences, [])
+})
+
+test('every folder of lib/ has a level', () => {
+  const known = new Set([...PURE_FOLDERS, ...EFFECT_FOLDERS, ...MIXED_FOLDERS, ''])
+  assert.deepEqual(
+    [...new Set(sources.map(folderOf))].filter((folder) => !known.has(folder)),
+    [],
+  )
+})
+
+test('index.ts is the only door: it exports by name and holds no code', {
+  skip: !sources.includes('lib/index.ts'),
+}, () => {
+  const statements = withoutComments('lib/index.ts').split(/\n(?=\S)/)
+  assert.deepEqual(
+    statements.filter((text) => !/^(export (type )?\{|\}|import )/.test(text.trim()) && text.trim()),
+    [],
+  )
+})
+
+test('there are no default exports', () => {
+  assert.deepEqual(
+    sources.filter((file) => /^export default\b/m.test(read(file))),
+    [],
+  )
+})
+
+test(`no file is longer than ${MAX_LINES} lines`, () => {
+  const files = [...sources, ...sourceFiles('test'), ...sourceFiles('native'), ...sourceFiles('scripts')]
+  const long = files
+    .map((file) => ({ file, lines: read(file).split('\n').length - 1 }))
+    // Tables of numbers are read by searching, not from top to bottom.
+    .filter(({ file, lines }) => lines > MAX_LINES && !/^lib\/oci\/syscalls-\w+\.ts$/.test(file))
+    .map(({ file, lines }) => `${file}: ${lines}`)
+  assert.deepEqual(long, [])
+})
+
+test('nothing blocks the event loop after start-up', () => {
+  const offences = sources
+    .filter((file) => !SYNC_CALLERS.has(file) && !WORKER_FILE.test(file))
+    .flatMap((file) => {
+      const calls = withoutComments(file).match(/\b(?:[a-z]\w+Sync|Atomics\.wait)\(/g) ?? []
+      return calls.filter((call) => !/Native|native/.test(call)).map((call) => `${file}: ${call}…)`)
+    })
+  assert.deepEqual(offences, [])
+})
+
+test('every source file says its licence in the first line', () => {
+  const files = [...sourceFiles('native'), ...sourceFiles('test/native'), 'test/fixtures/probe.c']
+  assert.deepEqual(
+    files.filter((file) => !read(file).startsWith('// SPDX-License-Identifier: MIT\n')),
+    [],
+  )
+})
+
+test('tests await the promises of their assertions', () => {
+  const offences = sourceFiles('test')
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) => (/^\s*assert\.(rejects|doesNotReject)\(/m.test(read(file)) ? [file] : []))
+  assert.deepEqual(offences, [])
+})
+
+function levelOf(file: string): Level {
+  if (BASE.has(file)) return 'base'
+  const folder = folderOf(file)
+  if (folder === '') return 'public'
+  if (PURE_FOLDERS.has(folder)) return 'pure'
+  if (MIXED_FOLDERS.has(folder)) return isEffect(file) ? 'effects' : 'pure'
+  return 'effects'
+}
+
+function isEffect(file: string, seen = new Set<string>()): boolean {
+  if (seen.has(file)) return false
+  seen.add(file)
+  if (effectfulBuiltins(file).length > 0) return true
+  return valueImportsOf(file).some((target) =>
+    MIXED_FOLDERS.has(folderOf(target)) ? isEffect(target, seen) : levelOf(target) === 'effects',
+  )
+}
+
+/** Name of the folder directly below lib/, or '' for lib/*.ts. */
+function folderOf(file: string): string {
+  const parts = file.split('/')
+  return parts.length > 2 ? (parts[1] ?? '') : ''
+}
+
+function effectfulBuiltins(file: string): string[] {
+  return specifiersOf(file, false).filter((name) => name.startsWith('node:') && !HARMLESS_BUILTINS.has(name))
+}
+
+/** Modules of the project that `file` imports, types included: they couple as well. */
+function importsOf(file: string): string[] {
+  return resolveAll(file, specifiersOf(file, true))
+}
+
+function valueImportsOf(file: string): string[] {
+  return resolveAll(file, specifiersOf(file, false))
+}
+
+function resolveAll(file: string, specifiers: string[]): string[] {
+  return specifiers
+    .filter((name) => name.startsWith('.'))
+    .map((name) => relative(root, resolve(root, dirname(file), name)))
+}
+
+function specifiersOf(file: string, withTypes: boolean): string[] {
+  const pattern = /^(?:import|export)(\s+type\b)?[^'"]*?from\s+'([^']+)'|^import\s+'([^']+)'|\bimport\('([^']+)'\)/gm
+  return [...withoutComments(file).matchAll(pattern)]
+    .filter((match) => withTypes || match[1] === undefined)
+    .map((match) => match[2] ?? match[3] ?? match[4] ?? '')
+}
+
+function withoutComments(file: string): string {
+  return read(file).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '')
+}
+
+function read(file: string): string {
+  return readFileSync(join(root, file), 'utf8')
+}
+
+function sourceFiles(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && /\.(ts|mjs|cc|h)$/.test(entry.name))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    .filter((file) => !file.includes('fixtures'))
+    .sort()
+}
