@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+import type { Sample } from './statistics.ts'
+
+/** How a P1 job is done. */
+export interface LatencySettings {
+  rounds: number
+  warmupRounds: number
+  pauseMs: number
+  sequentialRuns: number
+  concurrentRuns: number
+  concurrency: number
+  /** A subject slower than this takes part in every `slowEvery`th round only. */
+  slowMs: number
+  slowEvery: number
+  seed: number
+}
+
+interface JobBase {
+  packageRoot: string
+  directory: string
+  resultFile: string
+}
+
+/** What a child process is asked to measure. */
+export type Job =
+  | (JobBase & { kind: 'latency'; subjects: string[]; residentBytes: number; settings: LatencySettings })
+  | (JobBase & { kind: 'endurance'; subject: string; runs: number })
+  | (JobBase & { kind: 'event-loop'; subject: string; runs: number; idleMs: number })
+
+/** Runs without a pause: `wallMs` covers all of them, so that work put off until after a run still counts. */
+export interface BlockResult {
+  concurrency: number
+  samples: number[]
+  wallMs: number
+  perSecond: number
+  /** Busy time of the whole machine per run. */
+  machineBusyMsPerRun: number
+}
+
+/** A subject's part in a P1 job: skipped, failed, or measured. */
+export interface LatencySubjectResult {
+  name: string
+  skipped?: string
+  failed?: string
+  interleaved: Sample[]
+  sequential?: BlockResult
+  concurrent?: BlockResult
+}
+
+/** The answer to a `latency` job. */
+export interface LatencyResult {
+  kind: 'latency'
+  residentTargetBytes: number
+  residentBytes: number
+  hugePageBytes: number
+  cgroups: string
+  subjects: LatencySubjectResult[]
+}
+
+/** What may be left behind on a host, counted. */
+export interface LeftoverCounts {
+  residentBytes: number
+  helperResidentBytes: number
+  descendants: number
+  fds: number
+  helperFds: number
+  mounts: number
+  cgroups: number
+  directories: number
+  namespaces: number
+}
+
+/** The answer to an `endurance` job; `closed` is what is left after the subject was disposed of. */
+export interface EnduranceResult {
+  kind: 'endurance'
+  subject: string
+  skipped?: string
+  failed?: string
+  durations: number[]
+  before?: LeftoverCounts
+  after?: LeftoverCounts
+  closed?: LeftoverCounts
+  newNames?: string[]
+}
+
+/** Delays of the event loop, in milliseconds; the sampling interval of 1 ms is part of each. */
+export interface LoopDelay {
+  p50: number
+  p99: number
+  max: number
+}
+
+/** The answer to an `event-loop` job. */
+export interface EventLoopResult {
+  kind: 'event-loop'
+  subject: string
+  skipped?: string
+  failed?: string
+  runs: number
+  idle?: LoopDelay
+  busy?: LoopDelay
+}
+
+/** What a child process answers. */
+export type JobResult = LatencyResult | EnduranceResult | EventLoopResult

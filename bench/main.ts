@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// Entry of `npm run bench`: starts one process per configuration, prints tables, writes JSON and SVG.
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { findPackageRoot } from './fixtures.ts'
+import { collectHostFacts, type HostFacts } from './host-facts.ts'
+import type { Job, JobResult } from './job.ts'
+import { type BenchOptions, kUsage, parseBenchOptions } from './options.ts'
+import { describeHost, formatResults, listFailures, plotGroups } from './report.ts'
+import { mountToHide, runJob } from './run-job.ts'
+import { kCatalogue } from './subjects/catalogue.ts'
+import { renderPlot } from './svg.ts'
+import { formatTargets, judgeTargets } from './targets.ts'
+
+type WithoutPlace<T> = T extends unknown ? Omit<T, 'packageRoot' | 'directory' | 'resultFile'> : never
+
+/** Lists the jobs of a run, in order: each is done by a process of its own. */
+function planJobs(options: BenchOptions): WithoutPlace<Job>[] {
+  const jobs: WithoutPlace<Job>[] = []
+  const controls = ['wherry', 'spawn'].filter((name) => options.subjects.includes(name))
+  if (options.parts.includes('P1')) {
+    for (const megabytes of options.residentMegabytes) {
+      const residentBytes = megabytes * 1e6
+      jobs.push({ kind: 'latency', subjects: [...options.subjects], residentBytes, settings: options.latency })
+    }
+  }
+  if (options.parts.includes('P5')) {
+    for (const subject of controls) jobs.push({ kind: 'endurance', subject, runs: options.enduranceRuns })
+  }
+  if (options.parts.includes('P6')) {
+    for (const subject of controls) {
+      jobs.push({ kind: 'event-loop', subject, runs: options.eventLoopRuns, idleMs: 2_000 })
+    }
+  }
+  return jobs
+}
+
+async function measureAll(options: BenchOptions, packageRoot: string, signal: AbortSignal): Promise<JobResult[]> {
+  const scratch = await mkdtemp(join(tmpdir(), 'wherry-bench-'))
+  const results: JobResult[] = []
+  try {
+    // A runtime looks at the root file system as a mapped, unprivileged id: let it pass through.
+    await chmod(scratch, 0o711)
+    const v2Mount = options.asIs ? undefined : await mountToHide()
+    for (const [index, job] of planJobs(options).entries()) {
+      if (signal.aborted) break
+      const directory = join(scratch, `job-${index}`)
+      const resultFile = join(scratch, `job-${index}.json`)
+      const hideMount = job.kind === 'latency' ? v2Mount : undefined
+      process.stderr.write(`${describeJob(job)} …\n`)
+      results.push(await runJob({ ...job, packageRoot, directory, resultFile }, { hideMount, signal }))
+      await rm(directory, { recursive: true, force: true })
+    }
+    return results
+  } finally {
+    await rm(scratch, { recursive: true, force: true })
+  }
+}
+
+function describeJob(job: WithoutPlace<Job>): string {
+  if (job.kind === 'latency') return `P1 at ${job.residentBytes / 1e6} MB: ${job.subjects.join(', ')}`
+  return `${job.kind === 'endurance' ? 'P5' : 'P6'}: ${job.subject}`
+}
+
+async function writeResults(
+  directory: string,
+  startedAt: Date,
+  host: HostFacts,
+  options: BenchOptions,
+  results: JobResult[],
+): Promise<string[]> {
+  await mkdir(directory, { recursive: true })
+  const stem = join(directory, startedAt.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-'))
+  const { outDirectory: _, ...settings } = options
+  const document = { startedAt: startedAt.toISOString(), host, settings, targets: judgeTargets(results), results }
+  await writeFile(`${stem}.json`, `${JSON.stringify(document, undefined, 1)}\n`)
+  const groups = plotGroups(results)
+  if (groups.length === 0) return [`${stem}.json`]
+  const title = '/bin/true, start to exit: 5th percentile, median, 99th percentile'
+  await writeFile(`${stem}.svg`, renderPlot({ title, unit: 'ms', groups, footer: describeHost(host) }))
+  return [`${stem}.json`, `${stem}.svg`]
+}
+
+async function main(): Promise<void> {
+  const options = parseBenchOptions(process.argv.slice(2), [...kCatalogue.keys()])
+  if (options === 'help') {
+    console.log(kUsage)
+    return
+  }
+  const stopping = new AbortController()
+  for (const killSignal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(killSignal, () => {
+      process.exitCode = killSignal === 'SIGINT' ? 130 : 143
+      stopping.abort()
+    })
+  }
+  const startedAt = new Date()
+  const packageRoot = await findPackageRoot(dirname(fileURLToPath(import.meta.url)))
+  const host = await collectHostFacts()
+  const results = await measureAll(options, packageRoot, stopping.signal)
+  console.log(`${describeHost(host)}\n\n${formatResults(results)}\n\n${formatTargets(judgeTargets(results))}\n`)
+  const directory = options.outDirectory ?? join(packageRoot, 'bench/results')
+  for (const file of await writeResults(directory, startedAt, host, options, results)) console.log(`wrote ${file}`)
+  const failures = listFailures(results)
+  for (const failure of failures) console.error(`a trial failed: ${failure}`)
+  if (failures.length > 0) process.exitCode = 1
+}
+
+await main()

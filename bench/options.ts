@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+import { parseArgs } from 'node:util'
+import type { LatencySettings } from './job.ts'
+
+/** The parts of the benchmark, named after the targets that they measure. */
+export type Part = 'P1' | 'P5' | 'P6'
+
+/** What the command line asks for. */
+export interface BenchOptions {
+  short: boolean
+  parts: readonly Part[]
+  subjects: readonly string[]
+  residentMegabytes: readonly number[]
+  latency: LatencySettings
+  enduranceRuns: number
+  eventLoopRuns: number
+  /** Leave a host with both cgroup versions as it is, instead of hiding v2 from the measuring process. */
+  asIs: boolean
+  outDirectory: string | undefined
+}
+
+/** Text for `--help`. */
+export const kUsage = `npm run bench -- [options]
+  --short               a few minutes less: fewer rounds and runs
+  --only P1,P5,P6       parts to measure (default: all)
+  --trials N            interleaved rounds of P1
+  --runs N              runs one after the other in P5
+  --subjects a,b        wherry, spawn, bwrap, crun, runc, podman, dockerd (default: all)
+  --resident 54,550     sizes of the embedding process, in MB
+  --pause-ms N          pause between interleaved trials (default: 20)
+  --seed N              order of trials (default: from the clock; it is in the JSON)
+  --as-is               do not hide the v2 hierarchy of a hybrid cgroup host (crun and dockerd refuse such a host)
+  --out DIR             where the JSON and SVG go (default: bench/results)`
+
+const kParts: readonly Part[] = ['P1', 'P5', 'P6']
+
+/**
+ * Reads the command line.
+ * @param subjects — names that `--subjects` may choose from
+ * @returns 'help' when usage is asked for
+ * @throws {TypeError} for an unknown option or a malformed value
+ */
+export function parseBenchOptions(args: readonly string[], subjects: readonly string[]): BenchOptions | 'help' {
+  const text = { type: 'string' } as const
+  const flag = { type: 'boolean', default: false } as const
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      help: flag,
+      short: flag,
+      'as-is': flag,
+      only: text,
+      trials: text,
+      runs: text,
+      subjects: text,
+      resident: text,
+      'pause-ms': text,
+      seed: text,
+      out: text,
+    },
+  })
+  if (values.help) return 'help'
+  const defaults = values.short ? kShort : kFull
+  return {
+    short: values.short,
+    parts: chooseFrom('only', values.only, kParts),
+    subjects: chooseFrom('subjects', values.subjects, subjects),
+    residentMegabytes: (values.resident ?? '54,550').split(',').map((part) => whole('resident', part, 1)),
+    latency: {
+      ...kLatency,
+      ...defaults.latency,
+      ...(values.trials === undefined ? {} : { rounds: whole('trials', values.trials, 1) }),
+      pauseMs: whole('pause-ms', values['pause-ms'] ?? '20', 0),
+      seed: values.seed === undefined ? Date.now() % 2 ** 31 : whole('seed', values.seed, 0),
+    },
+    enduranceRuns: values.runs === undefined ? defaults.enduranceRuns : whole('runs', values.runs, 10),
+    eventLoopRuns: 200,
+    asIs: values['as-is'],
+    outDirectory: values.out,
+  }
+}
+
+const kLatency = { warmupRounds: 3, concurrency: 8, slowMs: 150 }
+const kFull = {
+  latency: { rounds: 200, sequentialRuns: 200, concurrentRuns: 200, slowEvery: 10 },
+  enduranceRuns: 2_000,
+}
+const kShort = {
+  latency: { rounds: 30, sequentialRuns: 40, concurrentRuns: 40, slowEvery: 10 },
+  enduranceRuns: 300,
+}
+
+function chooseFrom<T extends string>(option: string, text: string | undefined, known: readonly T[]): readonly T[] {
+  if (text === undefined) return known
+  const wanted = text.split(',').map((part) => part.trim())
+  const unknown = wanted.find((part) => !known.some((name) => name === part))
+  if (unknown !== undefined) throw new TypeError(`--${option} knows ${known.join(', ')}, not ${unknown}`)
+  return known.filter((name) => wanted.includes(name))
+}
+
+function whole(option: string, text: string, least: number): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < least) {
+    throw new TypeError(`--${option} takes a whole number from ${least}, not ${text}`)
+  }
+  return value
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+import type { HostFacts } from './host-facts.ts'
+import type { BlockResult, EnduranceResult, EventLoopResult, JobResult, LatencyResult } from './job.ts'
+import { decileDrift, pairedRatio, summarize } from './statistics.ts'
+import type { PlotGroup, PlotRow } from './svg.ts'
+import { type Column, formatMegabytes, formatMs, formatRatio, formatTable } from './table.ts'
+
+/** The name of the yardstick among the subjects. */
+const kYardstick = 'spawn'
+const kOurs = 'wherry'
+
+/** Writes the host's facts in one line. */
+export function describeHost(host: HostFacts): string {
+  const { kernel, cpuModel, cpuCount, nodeVersion, cgroups, transparentHugePages, root } = host
+  const memory = `${(host.memoryBytes / 1e9).toFixed(0)} GB`
+  const user = root ? 'root' : 'not root'
+  return `Linux ${kernel}, ${cpuCount} × ${cpuModel}, ${memory}, Node ${nodeVersion}, cgroups ${cgroups}, huge pages ${transparentHugePages}, ${user}`
+}
+
+/** Writes every result as a titled table. */
+export function formatResults(results: readonly JobResult[]): string {
+  const sections = results
+    .filter((result) => result.kind === 'latency')
+    .flatMap((result) => [interleavedSection(result), blockSection(result)])
+  const endurance = results.filter((result) => result.kind === 'endurance')
+  if (endurance.length > 0) sections.push(enduranceSection(endurance))
+  const loops = results.filter((result) => result.kind === 'event-loop')
+  if (loops.length > 0) sections.push(eventLoopSection(loops))
+  return sections.join('\n\n')
+}
+
+/** Names the subjects whose trials failed, with the reason. */
+export function listFailures(results: readonly JobResult[]): string[] {
+  return results.flatMap((result) => {
+    if (result.kind !== 'latency') return result.failed === undefined ? [] : [`${result.subject}: ${result.failed}`]
+    return result.subjects.flatMap(({ name, failed }) => (failed === undefined ? [] : [`${name}: ${failed}`]))
+  })
+}
+
+/** Turns the interleaved samples into groups of a plot: p5 to p99, mark at the median. */
+export function plotGroups(results: readonly JobResult[]): PlotGroup[] {
+  return results
+    .filter((result) => result.kind === 'latency')
+    .map((result) => ({ title: `embedding process of ${formatMegabytes(result.residentBytes)}`, rows: plotRows(result) }))
+    .filter((group) => group.rows.length > 0)
+}
+
+function plotRows(result: LatencyResult): PlotRow[] {
+  return result.subjects
+    .filter(({ interleaved }) => interleaved.length > 0)
+    .map(({ name, interleaved }) => {
+      const { p5, median, p99 } = summarize(interleaved.map((sample) => sample.ms))
+      return { label: name, low: p5, middle: median, high: p99, highlight: name === kOurs }
+    })
+}
+
+function interleavedSection(result: LatencyResult): string {
+  const yardstick = result.subjects.find(({ name }) => name === kYardstick)?.interleaved ?? []
+  const ours = result.subjects.find(({ name }) => name === kOurs)?.interleaved ?? []
+  const columns = numberColumns('subject', ['runs', 'min ms', 'median ms', 'p99 ms', '× spawn', '95 %', '× wherry'])
+  const rows = result.subjects.map(({ name, interleaved, failed }) => {
+    if (interleaved.length === 0) return absentRow(name, failed)
+    const { count, min, median, p99 } = summarize(interleaved.map((sample) => sample.ms))
+    const ratio = pairedRatio(interleaved, yardstick)
+    const toOurs = pairedRatio(interleaved, ours)
+    return [
+      name,
+      String(count),
+      ...[min, median, p99].map(formatMs),
+      formatRatio(ratio?.ratio ?? Number.NaN),
+      ratio === undefined ? '–' : `${formatMs(ratio.low)}–${formatMs(ratio.high)}`,
+      formatRatio(toOurs?.ratio ?? Number.NaN),
+    ]
+  })
+  const size = formatMegabytes(result.residentBytes)
+  return `P1, interleaved with pauses, embedding process of ${size} (cgroups ${result.cgroups})\n\n${formatTable(columns, rows)}${absenceNotes(result.subjects)}`
+}
+
+function blockSection(result: LatencyResult): string {
+  const titles = ['median ms', 'p99 ms', 'per second', '× spawn', 'machine ms/run']
+  const atOnce = result.subjects.find(({ concurrent }) => concurrent)?.concurrent?.concurrency ?? 0
+  const columns = numberColumns('subject', [...titles, `per second, ${atOnce} at once`, `machine ms/run, ${atOnce} at once`])
+  const yardstick = result.subjects.find(({ name }) => name === kYardstick)?.sequential
+  const rows = result.subjects.map(({ name, sequential, concurrent, failed }) => {
+    if (sequential === undefined || concurrent === undefined) return absentRow(name, failed)
+    const { median, p99 } = summarize(sequential.samples)
+    return [
+      name,
+      ...[median, p99, sequential.perSecond].map(formatMs),
+      formatRatio(wallPerRun(sequential) / (yardstick === undefined ? Number.NaN : wallPerRun(yardstick))),
+      ...[sequential.machineBusyMsPerRun, concurrent.perSecond, concurrent.machineBusyMsPerRun].map(formatMs),
+    ]
+  })
+  const size = formatMegabytes(result.residentBytes)
+  return `P1, back to back without pauses, embedding process of ${size} (× spawn is of wall time per run)\n\n${formatTable(columns, rows)}`
+}
+
+function wallPerRun(block: BlockResult): number {
+  return block.wallMs / block.samples.length
+}
+
+function enduranceSection(results: readonly EnduranceResult[]): string {
+  const grown = ['resident', 'helpers', 'processes', 'fds', 'helper fds', 'mounts', 'cgroups', 'directories', 'namespaces']
+  const columns = numberColumns('subject', ['runs', 'first tenth ms', 'last tenth ms', 'last / first', ...grown, 'after close'])
+  const rows = results.map((result) => {
+    const { subject, durations, before, after, closed, failed } = result
+    if (before === undefined || after === undefined) return absentRow(subject, failed)
+    const drift = decileDrift(durations)
+    const kCounts = ['descendants', 'fds', 'helperFds', 'mounts', 'cgroups', 'directories', 'namespaces'] as const
+    const afterClose = closed === undefined ? '–' : `${closed.descendants} processes, ${result.newNames?.length ?? 0} new names`
+    return [
+      subject,
+      String(durations.length),
+      ...[drift.firstMedian, drift.lastMedian].map(formatMs),
+      formatRatio(drift.ratio),
+      formatMegabytes(after.residentBytes - before.residentBytes, true),
+      formatMegabytes(after.helperResidentBytes - before.helperResidentBytes, true),
+      ...kCounts.map((key) => signed(after[key] - before[key])),
+      afterClose,
+    ]
+  })
+  return `P5, one after the other: medians, and growth between the first run and the last\n\n${formatTable(columns, rows)}${absenceNotes(named(results))}`
+}
+
+function eventLoopSection(results: readonly EventLoopResult[]): string {
+  const columns = numberColumns('subject', ['runs', 'idle p99 ms', 'busy p50 ms', 'busy p99 ms', 'busy max ms', 'p99 above idle'])
+  const rows = results.map(({ subject, runs, idle, busy, failed }) => {
+    if (idle === undefined || busy === undefined) return absentRow(subject, failed)
+    return [subject, String(runs), ...[idle.p99, busy.p50, busy.p99, busy.max, busy.p99 - idle.p99].map(formatMs)]
+  })
+  return `P6, event-loop delay of the embedding process (1 ms of sampling included)\n\n${formatTable(columns, rows)}${absenceNotes(named(results))}`
+}
+
+function numberColumns(first: string, titles: readonly string[]): Column[] {
+  return [{ title: first, align: 'left' }, ...titles.map((title): Column => ({ title, align: 'right' }))]
+}
+
+function absentRow(name: string, failed: string | undefined): string[] {
+  return [name, failed === undefined ? 'skipped' : 'FAILED']
+}
+
+/** Says below a table why a subject is not in it. */
+function absenceNotes(subjects: readonly { name: string; skipped?: string; failed?: string }[]): string {
+  const notes = subjects.flatMap(({ name, skipped, failed }) => {
+    if (failed !== undefined) return [`- ${name} failed: ${failed}`]
+    return skipped === undefined ? [] : [`- ${name} skipped: ${skipped}`]
+  })
+  return notes.length === 0 ? '' : `\n\n${notes.join('\n')}`
+}
+
+function signed(value: number): string {
+  return value > 0 ? `+${value}` : String(value)
+}
+
+function named<T extends { subject: string }>(results: readonly T[]): (T & { name: string })[] {
+  return results.map((result) => ({ ...result, name: result.subject }))
+}

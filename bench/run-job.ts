@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { cgroupMounts } from './files.ts'
+import type { Job, JobResult } from './job.ts'
+
+/** What a job's process is started with. */
+export interface RunJobOptions {
+  /** Hides this mount point in a mount namespace of the job's own. */
+  hideMount: string | undefined
+  signal: AbortSignal
+}
+
+/**
+ * Runs a job in a process of its own, which ends before this resolves.
+ * @throws {Error} when the process ends otherwise than with exit code 0
+ */
+export async function runJob(job: Job, { hideMount, signal }: RunJobOptions): Promise<JobResult> {
+  const worker = fileURLToPath(new URL('./worker.js', import.meta.url))
+  const node = [process.execPath, '--expose-gc', worker, JSON.stringify(job)]
+  const hidden = ['unshare', '--mount', 'sh', '-c', 'umount "$0" && exec "$@"', hideMount ?? '', ...node]
+  const [file = '', ...args] = hideMount === undefined ? node : hidden
+  const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit'] })
+  const stop = () => child.kill('SIGTERM')
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    const [exitCode, killSignal] = (await once(child, 'exit')) as [number | null, string | null]
+    if (exitCode !== 0) throw new Error(`the measuring process ended with ${killSignal ?? `exit code ${exitCode}`}`)
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+  return JSON.parse(await readFile(job.resultFile, 'utf8')) as JobResult
+}
+
+/**
+ * Chooses the mount to hide so that crun and dockerd, which refuse a host with v1 and v2, can run beside the others.
+ * @returns undefined where there is nothing to hide, or no right to hide it
+ */
+export async function mountToHide(): Promise<string | undefined> {
+  if (process.getuid?.() !== 0) return undefined
+  const mounts = await cgroupMounts()
+  if (!mounts.some((mount) => mount.version === 1)) return undefined
+  return mounts.find((mount) => mount.version === 2)?.path
+}

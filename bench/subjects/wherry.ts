@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+import { join } from 'node:path'
+import type { Engine, Image } from '../../lib/index.ts'
+import { type Subject, type SubjectContext, SkipError } from '../subject.ts'
+
+type Library = typeof import('../../lib/index.ts')
+
+/** This library: `Container.run` of an image that is already in the store. */
+export class WherrySubject implements Subject {
+  readonly name = 'wherry'
+  readonly #context: SubjectContext
+  #library: Library | undefined
+  #engine: Engine | undefined
+  #image: Image | undefined
+
+  constructor(context: SubjectContext) {
+    this.#context = context
+  }
+
+  async prepare(): Promise<void> {
+    const library = await loadLibrary()
+    this.#library = library
+    this.#engine = await library.Engine.open({ root: join(this.#context.directory, 'engine') })
+    this.#image = await library.Image.import(this.#context.rootfsTar, { engine: this.#engine })
+  }
+
+  async trial(): Promise<void> {
+    if (!this.#library || !this.#engine || !this.#image) throw new Error('prepare() has not been called')
+    await this.#library.Container.run(this.#image, ['/bin/true'], { engine: this.#engine })
+  }
+
+  async dispose(): Promise<void> {
+    await this.#engine?.close()
+    this.#engine = undefined
+  }
+}
+
+async function loadLibrary(): Promise<Library> {
+  try {
+    return await import('../../lib/index.ts')
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ERR_MODULE_NOT_FOUND' && /lib\/index\.js' imported/.test(message)) {
+      throw new SkipError('the library has not been compiled (npm run build)')
+    }
+    throw error
+  }
+}

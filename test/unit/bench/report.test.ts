@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { EnduranceResult, LatencyResult, LeftoverCounts } from '../../../bench/job.ts'
+import { formatResults, listFailures, plotGroups } from '../../../bench/report.ts'
+import { formatTargets, judgeTargets } from '../../../bench/targets.ts'
+
+const block = (ms: number) => ({
+  concurrency: 1,
+  samples: [ms, ms],
+  wallMs: ms * 2,
+  perSecond: 1_000 / ms,
+  machineBusyMsPerRun: ms,
+})
+
+const measured = (name: string, ms: number) => ({
+  name,
+  interleaved: [0, 1, 2].map((round) => ({ round, ms })),
+  sequential: block(ms),
+  concurrent: { ...block(ms), concurrency: 8 },
+})
+
+const kLatency: LatencyResult = {
+  kind: 'latency',
+  residentTargetBytes: 54e6,
+  residentBytes: 55e6,
+  hugePageBytes: 0,
+  cgroups: 'v1',
+  subjects: [
+    measured('wherry', 3),
+    measured('spawn', 4),
+    measured('crun', 60),
+    { name: 'dockerd', skipped: 'not installed', interleaved: [] },
+  ],
+}
+
+const kCounts: LeftoverCounts = {
+  residentBytes: 50e6,
+  helperResidentBytes: 0,
+  descendants: 1,
+  fds: 20,
+  helperFds: 5,
+  mounts: 30,
+  cgroups: 9,
+  directories: 4,
+  namespaces: 8,
+}
+
+const kEndurance: EnduranceResult = {
+  kind: 'endurance',
+  subject: 'wherry',
+  durations: Array.from({ length: 100 }, () => 3),
+  before: kCounts,
+  after: { ...kCounts, residentBytes: 51e6, fds: 22 },
+  closed: kCounts,
+  newNames: [],
+}
+
+test('a table has ratios to the yardstick and to the library, and says why a subject is missing', () => {
+  const text = formatResults([kLatency])
+  assert.match(text, /\| wherry +\| +3 \| +3\.00 \| +3\.00 \| +3\.00 \| +0\.75 × /)
+  assert.match(text, /\| crun .* 20\.0 × \|$/m)
+  assert.match(text, /^- dockerd skipped: not installed$/m)
+})
+
+test('the endurance table shows growth with its sign', () => {
+  const text = formatResults([kEndurance])
+  assert.match(text, /\+1\.0 MB/)
+  assert.match(text, /\+2/)
+})
+
+test('targets are told, reached or not, and a missing peer is not measured', () => {
+  const lines = formatTargets(judgeTargets([kLatency, kEndurance])).split('\n')
+  assert.ok(lines.includes('P1  wherry / spawn at 54 MB: ≤ 1 ×, measured 0.75 × ✓'))
+  assert.ok(lines.includes('P1  crun / wherry at 54 MB: ≥ 8 ×, measured 20.0 × ✓'))
+  assert.ok(lines.includes('P1  dockerd / wherry at 54 MB: ≥ 100 ×, not measured'))
+  assert.ok(lines.includes('P5  things left behind: ≤ 0, measured 2.00 ✗'))
+})
+
+test('only failed trials are failures: a skipped peer and a missed target are not', () => {
+  assert.deepEqual(listFailures([kLatency, kEndurance]), [])
+  assert.deepEqual(listFailures([{ ...kEndurance, failed: 'broken' }]), ['wherry: broken'])
+})
+
+test('the plot leaves missing subjects out', () => {
+  const [group] = plotGroups([kLatency, kEndurance])
+  assert.deepEqual(
+    group?.rows.map((row) => row.label),
+    ['wherry', 'spawn', 'crun'],
+  )
+})
