@@ -1,0 +1,44 @@
+/** A SOCK_SEQPACKET socket on the event loop. Closes its descriptor. */
+export interface NativeChannel {
+  /** @throws {Error} Node-shaped: `EAGAIN` when the socket is full, `EPIPE` after the end. */
+  send(bytes: Uint8Array, fds: readonly number[]): void
+  close(): void
+  ref(): void
+  unref(): void
+}
+
+/** Reads a pipe to its end. Closes its descriptor. */
+export interface NativeCollector {
+  /** Reads what is there now, without waiting for the event loop. */
+  drain(): void
+  close(): void
+}
+
+/** The part of the addon that starts processes. Every function is a system call or two; errors are Node-shaped. */
+export interface ProcessNative {
+  readonly Channel: new (
+    fd: number,
+    onMessage: (message: Buffer | null, fds: number[]) => void,
+  ) => NativeChannel
+  readonly Collector: new (
+    fd: number,
+    maxBytes: number,
+    onEvent: (event: 'end' | 'overflow', bytes: Buffer | undefined) => void,
+  ) => NativeCollector
+  /** Starts the launcher from a sealed memfd; `fd` is its control socket. */
+  startLauncher(): { pid: number; fd: number }
+  /** A SOCK_SEQPACKET pair: ours, theirs. */
+  socketPair(): [number, number]
+  /** A pipe: our end (non-blocking), their end. */
+  pipe(ours: 'read' | 'write'): [number, number]
+  /** A sealed memfd with these bytes. */
+  memfd(bytes: Uint8Array): number
+  openTree(dirfd: number, path: string, flags: number): number
+  mountSetattr(fd: number, flags: number, set: number, clear: number, propagation: number, usernsFd: number): void
+  pidfdSendSignal(pidfd: number, signal: number): void
+  setWindowSize(fd: number, rows: number, columns: number): void
+  /** Names of the plan operations in wire order. */
+  planOps(): string[]
+  /** What is wrong with an encoded plan, or undefined. */
+  checkPlan(bytes: Uint8Array): string | undefined
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+#include "channel.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "protocol.h"
+
+namespace wherry {
+namespace {
+
+constexpr int kMessagesPerTurn = 64;
+constexpr size_t kMaxMessage = 4096;
+
+}  // namespace
+
+void Channel::init(Napi::Env env, Napi::Object exports) {
+  exports.Set("Channel", DefineClass(env, "Channel",
+                                     {InstanceMethod<&Channel::send>("send"), InstanceMethod<&Channel::close>("close"),
+                                      InstanceMethod<&Channel::ref>("ref"),
+                                      InstanceMethod<&Channel::unref>("unref")}));
+}
+
+Channel::Channel(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  Napi::Env env = info.Env();
+  if (info.Length() < 2 || !info[0].IsNumber() || !info[1].IsFunction()) {
+    Napi::TypeError::New(env, "Channel(fd, callback)").ThrowAsJavaScriptException();
+    return;
+  }
+  int fd = info[0].As<Napi::Number>().Int32Value();
+  poll_ = PollHandle::open(env, fd, [this] { on_readable(); });
+  if (poll_ == nullptr) {
+    system_error(env, errno, "epoll_ctl").ThrowAsJavaScriptException();
+    return;
+  }
+  fd_ = fd;
+  callback_ = Napi::Persistent(info[1].As<Napi::Function>());
+  context_ = std::make_unique<Napi::AsyncContext>(env, "WherryChannel");
+  // The object must live as long as libuv may call it: shut() drops this reference.
+  Ref();
+}
+
+Channel::~Channel() {
+  // At the end of an environment the loop is still there: the descriptor closes after the handle.
+  if (poll_ != nullptr) {
+    int fd = fd_;
+    poll_->close([fd] { ::close(fd); });
+  }
+}
+
+void Channel::shut() {
+  if (poll_ == nullptr) return;
+  int fd = fd_;
+  poll_->close([fd] { ::close(fd); });
+  poll_ = nullptr;
+  fd_ = -1;
+  callback_.Reset();
+  Unref();
+}
+
+void Channel::send(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (!info[0].IsTypedArray() || !info[1].IsArray()) {
+    Napi::TypeError::New(env, "send(bytes, fds)").ThrowAsJavaScriptException();
+    return;
+  }
+  auto bytes = info[0].As<Napi::Uint8Array>();
+  auto list = info[1].As<Napi::Array>();
+  int count = static_cast<int>(list.Length());
+  if (fd_ < 0 || count > kMaxRequestFds) {
+    system_error(env, fd_ < 0 ? EPIPE : E2BIG, "sendmsg").ThrowAsJavaScriptException();
+    return;
+  }
+  iovec part = {bytes.Data(), bytes.ByteLength()};
+  msghdr header = {};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxRequestFds)] = {};
+  if (count > 0) {
+    int fds[kMaxRequestFds];
+    for (int i = 0; i < count; i++) fds[i] = list.Get(static_cast<uint32_t>(i)).ToNumber().Int32Value();
+    header.msg_control = control;
+    header.msg_controllen = CMSG_SPACE(sizeof(int) * static_cast<size_t>(count));
+    cmsghdr* c = CMSG_FIRSTHDR(&header);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int) * static_cast<size_t>(count));
+    std::memcpy(CMSG_DATA(c), fds, sizeof(int) * static_cast<size_t>(count));
+  }
+  ssize_t n;
+  do {
+    n = sendmsg(fd_, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) system_error(env, errno, "sendmsg").ThrowAsJavaScriptException();
+}
+
+void Channel::close(const Napi::CallbackInfo&) { shut(); }
+
+void Channel::ref(const Napi::CallbackInfo&) {
+  if (poll_ != nullptr) poll_->ref();
+}
+
+void Channel::unref(const Napi::CallbackInfo&) {
+  if (poll_ != nullptr) poll_->unref();
+}
+
+void Channel::deliver(const uint8_t* data, size_t size, const int* fds, int count) {
+  Napi::Env env = Env();
+  Napi::HandleScope scope(env);
+  Napi::Value message = env.Null();
+  if (data != nullptr) message = Napi::Buffer<uint8_t>::Copy(env, data, size);
+  Napi::Array list = Napi::Array::New(env, static_cast<size_t>(count));
+  for (int i = 0; i < count; i++) list.Set(static_cast<uint32_t>(i), Napi::Number::New(env, fds[i]));
+  call_javascript(env, callback_, *context_, {message, list});
+}
+
+void Channel::on_readable() {
+  for (int turn = 0; turn < kMessagesPerTurn && poll_ != nullptr; turn++) {
+    uint8_t data[kMaxMessage];
+    iovec part = {data, sizeof data};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxRequestFds)];
+    msghdr header = {};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    ssize_t n = recvmsg(fd_, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return;
+    if (n <= 0) {
+      // Held until the callback returns: shut() may drop the last reference.
+      Napi::HandleScope scope(Env());
+      Napi::Value keep = Value();
+      deliver(nullptr, 0, nullptr, 0);
+      shut();
+      return;
+    }
+    int fds[kMaxRequestFds];
+    int count = 0;
+    for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+      if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+      count = static_cast<int>((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+      std::memcpy(fds, CMSG_DATA(c), sizeof(int) * static_cast<size_t>(count));
+    }
+    deliver(data, static_cast<size_t>(n), fds, count);
+  }
+}
+
+}  // namespace wherry

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#include "collector.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace wherry {
+namespace {
+
+constexpr int kReadsPerTurn = 16;
+constexpr size_t kChunk = 64 * 1024;
+
+}  // namespace
+
+void Collector::init(Napi::Env env, Napi::Object exports) {
+  exports.Set("Collector", DefineClass(env, "Collector",
+                                       {InstanceMethod<&Collector::drain>("drain"),
+                                        InstanceMethod<&Collector::close>("close")}));
+}
+
+Collector::Collector(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  Napi::Env env = info.Env();
+  if (info.Length() < 3 || !info[0].IsNumber() || !info[1].IsNumber() || !info[2].IsFunction()) {
+    Napi::TypeError::New(env, "Collector(fd, maxBytes, callback)").ThrowAsJavaScriptException();
+    return;
+  }
+  int fd = info[0].As<Napi::Number>().Int32Value();
+  poll_ = PollHandle::open(env, fd, [this] { on_readable(); });
+  if (poll_ == nullptr) {
+    system_error(env, errno, "epoll_ctl").ThrowAsJavaScriptException();
+    return;
+  }
+  fd_ = fd;
+  max_bytes_ = static_cast<size_t>(std::min(info[1].As<Napi::Number>().DoubleValue(), 9e15));
+  callback_ = Napi::Persistent(info[2].As<Napi::Function>());
+  context_ = std::make_unique<Napi::AsyncContext>(env, "WherryCollector");
+  Ref();
+}
+
+Collector::~Collector() {
+  if (poll_ != nullptr) {
+    int fd = fd_;
+    poll_->close([fd] { ::close(fd); });
+  }
+}
+
+void Collector::shut() {
+  if (poll_ == nullptr) return;
+  int fd = fd_;
+  poll_->close([fd] { ::close(fd); });
+  poll_ = nullptr;
+  fd_ = -1;
+  callback_.Reset();
+  Unref();
+}
+
+// Reads what is there now: after the process has ended, one turn of the event loop less.
+void Collector::drain(const Napi::CallbackInfo&) { on_readable(); }
+
+void Collector::close(const Napi::CallbackInfo&) { shut(); }
+
+void Collector::emit(const char* event, Napi::Value value) {
+  call_javascript(Env(), callback_, *context_, {Napi::String::New(Env(), event), value});
+}
+
+void Collector::finish() {
+  Napi::HandleScope scope(Env());
+  Napi::Value keep = Value();
+  Napi::Value result = Napi::Buffer<uint8_t>::Copy(Env(), bytes_.data(), bytes_.size());
+  std::vector<uint8_t>().swap(bytes_);
+  emit("end", result);
+  shut();
+}
+
+void Collector::on_readable() {
+  static thread_local uint8_t chunk[kChunk];
+  for (int turn = 0; turn < kReadsPerTurn && poll_ != nullptr; turn++) {
+    ssize_t n = read(fd_, chunk, sizeof chunk);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return;
+    if (n <= 0) return finish();
+    size_t room = max_bytes_ - bytes_.size();
+    size_t kept = std::min(room, static_cast<size_t>(n));
+    bytes_.insert(bytes_.end(), chunk, chunk + kept);
+    if (kept < static_cast<size_t>(n) && !overflowed_) {
+      overflowed_ = true;
+      Napi::HandleScope scope(Env());
+      emit("overflow", Env().Undefined());
+    }
+  }
+}
+
+}  // namespace wherry

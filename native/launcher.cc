@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+// The launcher: parent of every container of one engine. It forks a maker for each request, reaps, reports exits, and
+// when Node goes away kills what is attached and removes the scratch that Node registered.
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "plan.h"
+#include "protocol.h"
+#include "remove_tree.h"
+#include "steps.h"
+#include "sys.h"
+
+namespace wherry {
+namespace {
+
+constexpr int kControlFd = 3;
+constexpr int kMaxMakers = 4096;
+constexpr int kIgnored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT};
+
+struct Launcher {
+  uint8_t message[kMaxInlinePlan + sizeof(RequestHeader)];
+  pid_t makers[kMaxMakers];
+  int maker_count;
+  pid_t* containers;
+  size_t container_count, container_capacity;
+  int births[2];  // makers write the pids of their children here
+  char* cleanup;
+  size_t cleanup_size;
+};
+
+void add_container(Launcher* l, pid_t pid) {
+  if (l->container_count == l->container_capacity) {
+    size_t capacity = l->container_capacity == 0 ? 64 : l->container_capacity * 2;
+    auto* grown = static_cast<pid_t*>(realloc(l->containers, capacity * sizeof(pid_t)));
+    if (grown == nullptr) return;
+    l->containers = grown;
+    l->container_capacity = capacity;
+  }
+  l->containers[l->container_count++] = pid;
+}
+
+void drain_births(Launcher* l) {
+  pid_t pid;
+  while (read(l->births[0], &pid, sizeof pid) == sizeof pid) add_container(l, pid);
+}
+
+bool take(pid_t* list, size_t count, pid_t pid) {
+  for (size_t i = 0; i < count; i++) {
+    if (list[i] != pid) continue;
+    list[i] = list[count - 1];
+    return true;
+  }
+  return false;
+}
+
+void report_exit(pid_t pid, int status, const rusage& usage) {
+  ExitEvent event = {};
+  event.pid = pid;
+  event.status = status;
+  event.user_micros = static_cast<uint64_t>(usage.ru_utime.tv_sec) * 1'000'000 +
+                      static_cast<uint64_t>(usage.ru_utime.tv_usec);
+  event.system_micros = static_cast<uint64_t>(usage.ru_stime.tv_sec) * 1'000'000 +
+                        static_cast<uint64_t>(usage.ru_stime.tv_usec);
+  event.max_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+  while (send(kControlFd, &event, sizeof event, MSG_NOSIGNAL) < 0 && errno == EINTR) {
+  }
+}
+
+void reap(Launcher* l) {
+  int status;
+  rusage usage;
+  pid_t pid;
+  while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+    if (take(l->makers, static_cast<size_t>(l->maker_count), pid)) {
+      l->maker_count--;
+      continue;
+    }
+    drain_births(l);
+    if (take(l->containers, l->container_count, pid)) l->container_count--;
+    report_exit(pid, status, usage);
+  }
+}
+
+[[noreturn]] void run_maker(Launcher* l, const int* fds, int count, const uint8_t* plan, size_t size) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  // Ignored signals stay ignored across exec.
+  for (int ignored : kIgnored) signal(ignored, SIG_DFL);
+  close(kControlFd);
+  Context ctx = {};
+  for (int& slot : ctx.slots) slot = -1;
+  ctx.status_fd = fds[0];
+  ctx.births_fd = l->births[1];
+  ctx.call = "start";
+  for (int i = 1; i < count; i++) ctx.slots[i - 1] = fds[i];
+  run_plan(&ctx, plan, size);
+}
+
+void clone_request(Launcher* l, const RequestHeader& request, const int* fds, int count, size_t size) {
+  if (count < 1 || l->maker_count >= kMaxMakers) return;  // Node sees the end of the status socket
+  const uint8_t* plan = l->message + sizeof request;
+  pid_t pid = fork();
+  if (pid == 0) {
+    if ((request.flags & kPlanInMemfd) != 0) {
+      int memfd = fds[--count];
+      off_t length = count < 1 ? -1 : lseek(memfd, 0, SEEK_END);
+      if (length <= 0) _exit(127);
+      size = static_cast<size_t>(length);
+      void* map = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, memfd, 0);
+      if (map == MAP_FAILED) _exit(127);
+      plan = static_cast<const uint8_t*>(map);
+    }
+    run_maker(l, fds, count, plan, size);
+  }
+  if (pid > 0) {
+    l->makers[l->maker_count++] = pid;
+  } else {
+    Context ctx = {};
+    ctx.status_fd = fds[0];
+    ctx.call = "fork";
+    send_status(&ctx, kStatusFailed, errno, -1);
+  }
+}
+
+void cleanup_request(Launcher* l, const uint8_t* data, size_t size) {
+  auto* grown = static_cast<char*>(realloc(l->cleanup, l->cleanup_size + size + 1));
+  if (grown == nullptr) return;
+  memcpy(grown + l->cleanup_size, data, size);
+  l->cleanup_size += size;
+  grown[l->cleanup_size++] = 0;
+  l->cleanup = grown;
+}
+
+// Node is gone. Everything that belongs to it goes too.
+[[noreturn]] void finish(Launcher* l) {
+  drain_births(l);
+  for (size_t i = 0; i < l->container_count; i++) kill(l->containers[i], SIGKILL);
+  for (;;) {
+    pid_t pid = wait4(-1, nullptr, 0, nullptr);
+    if (pid < 0 && errno == ECHILD) break;
+    // A maker that was at work may have left one more child.
+    pid_t born;
+    while (read(l->births[0], &born, sizeof born) == sizeof born) kill(born, SIGKILL);
+  }
+  for (size_t at = 0; at < l->cleanup_size; at += strlen(l->cleanup + at) + 1) {
+    const char* entry = l->cleanup + at;
+    if (entry[0] == 'c' && entry[1] == '/') remove_cgroups(entry + 1);
+    if (entry[0] == 'd' && entry[1] == '/') remove_tree(entry + 1);
+  }
+  _exit(0);
+}
+
+// Returns false at end of file.
+bool receive(Launcher* l) {
+  iovec part = {l->message, sizeof l->message};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxRequestFds)];
+  msghdr header = {};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  ssize_t n = recvmsg(kControlFd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (n < 0) return errno == EAGAIN || errno == EINTR;
+  if (n == 0) return false;
+  int fds[kMaxRequestFds];
+  int count = 0;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    count = static_cast<int>((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    if (count > kMaxRequestFds) count = kMaxRequestFds;
+    memcpy(fds, CMSG_DATA(c), sizeof(int) * static_cast<size_t>(count));
+  }
+  if (static_cast<size_t>(n) >= sizeof(RequestHeader)) {
+    RequestHeader request;
+    memcpy(&request, l->message, sizeof request);
+    size_t size = static_cast<size_t>(n) - sizeof request;
+    if (request.kind == kRequestClone) clone_request(l, request, fds, count, size);
+    if (request.kind == kRequestCleanup) cleanup_request(l, l->message + sizeof request, size);
+  }
+  for (int i = 0; i < count; i++) close(fds[i]);
+  return true;
+}
+
+int run() {
+  prctl(PR_SET_NAME, "wherry-launcher", 0, 0, 0);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  sys_close_range(4, ~0u, 0);
+  setsid();
+  if (chdir("/") != 0) return 1;
+  int null = open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < 3; fd++) dup2(null, fd);
+  if (null > 3) close(null);
+  fcntl(kControlFd, F_SETFD, FD_CLOEXEC);
+
+  static Launcher launcher;
+  if (pipe2(launcher.births, O_CLOEXEC | O_NONBLOCK) != 0) return 1;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  for (int ignored : kIgnored) signal(ignored, SIG_IGN);
+  int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (signals < 0) return 1;
+
+  pollfd polled[] = {{kControlFd, POLLIN, 0}, {signals, POLLIN, 0}};
+  for (;;) {
+    if (poll(polled, 2, -1) < 0 && errno != EINTR) return 1;
+    if ((polled[1].revents & POLLIN) != 0) {
+      signalfd_siginfo info;
+      while (read(signals, &info, sizeof info) > 0) {
+      }
+      reap(&launcher);
+    }
+    if (polled[0].revents != 0 && !receive(&launcher)) finish(&launcher);
+  }
+}
+
+}  // namespace
+}  // namespace wherry
+
+int main() { return wherry::run(); }

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#include "poll_handle.h"
+
+#include <string>
+#include <utility>
+
+namespace wherry {
+
+PollHandle* PollHandle::open(Napi::Env env, int fd, std::function<void()> on_readable) {
+  uv_loop_t* loop = nullptr;
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok) return nullptr;
+  auto* poll = new PollHandle();
+  if (uv_poll_init(loop, &poll->handle_, fd) != 0) {
+    delete poll;
+    return nullptr;
+  }
+  poll->on_readable_ = std::move(on_readable);
+  poll->handle_.data = poll;
+  uv_poll_start(&poll->handle_, UV_READABLE | UV_DISCONNECT,
+                [](uv_poll_t* handle, int, int) { static_cast<PollHandle*>(handle->data)->on_readable_(); });
+  return poll;
+}
+
+void PollHandle::close(std::function<void()> closed) {
+  closed_ = std::move(closed);
+  uv_poll_stop(&handle_);
+  uv_close(reinterpret_cast<uv_handle_t*>(&handle_), [](uv_handle_t* handle) {
+    auto* poll = static_cast<PollHandle*>(handle->data);
+    if (poll->closed_) poll->closed_();
+    delete poll;
+  });
+}
+
+void call_javascript(Napi::Env env, const Napi::FunctionReference& callback, const Napi::AsyncContext& context,
+                     const std::initializer_list<napi_value>& arguments) {
+  callback.MakeCallback(env.Global(), arguments, context);
+  if (!env.IsExceptionPending()) return;
+  Napi::Error error = env.GetAndClearPendingException();
+  napi_fatal_exception(env, error.Value());
+}
+
+Napi::Error system_error(Napi::Env env, int error, const char* call) {
+  const char* name = uv_err_name(-error);
+  Napi::Error made = Napi::Error::New(env, std::string(name) + ": " + uv_strerror(-error) + ", " + call);
+  made.Set("code", Napi::String::New(env, name));
+  made.Set("errno", Napi::Number::New(env, error));
+  made.Set("syscall", Napi::String::New(env, call));
+  return made;
+}
+
+}  // namespace wherry

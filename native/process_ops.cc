@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+#include "process_ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ops.h"
+#include "plan.h"
+#include "poll_handle.h"
+#include "sys.h"
+
+extern "C" const unsigned char wherry_launcher_blob[];
+extern "C" const size_t wherry_launcher_blob_size;
+
+namespace wherry {
+namespace {
+
+constexpr unsigned kMfdExec = 0x10;
+constexpr int kMfdSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+
+Napi::Value raise(Napi::Env env, int error, const char* call) {
+  system_error(env, error, call).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+bool write_all(int fd, const unsigned char* data, size_t size) {
+  while (size > 0) {
+    ssize_t n = write(fd, data, size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    data += n;
+    size -= static_cast<size_t>(n);
+  }
+  return true;
+}
+
+// MFD_EXEC since 6.3, where vm.memfd_noexec may be set; older kernels refuse the flag.
+int open_memfd(const char* name, bool executable) {
+  unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  int fd = memfd_create(name, flags | (executable ? kMfdExec : 0));
+  return fd < 0 && executable && errno == EINVAL ? memfd_create(name, flags) : fd;
+}
+
+int sealed_memfd(const char* name, const unsigned char* data, size_t size, bool executable) {
+  int fd = open_memfd(name, executable);
+  if (fd < 0) return -1;
+  if (write_all(fd, data, size) && fcntl(fd, F_ADD_SEALS, kMfdSeals) == 0) return fd;
+  int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+// Runs in a vfork child: shares Node's memory until exec, so it touches nothing but its own registers and descriptors.
+[[noreturn]] void exec_launcher(int executable, int control, volatile int* error) {
+  // The control socket may sit on 3 already, then dup2 would leave its close-on-exec flag.
+  int moved = fcntl(control, F_DUPFD_CLOEXEC, 10);
+  if (moved >= 0 && dup2(moved, 3) == 3) {
+    // Node blocks or ignores signals in its own way; the launcher starts from nothing.
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    char name[] = "wherry-launcher";
+    char* argv[] = {name, nullptr};
+    char* env[] = {nullptr};
+    syscall(SYS_execveat, executable, "", argv, env, AT_EMPTY_PATH);
+  }
+  *error = errno;
+  _exit(127);
+}
+
+// () -> { pid, fd }: the launcher runs, fd is its control socket.
+Napi::Value start_launcher(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return raise(env, errno, "socketpair");
+  int executable = sealed_memfd("wherry-launcher", wherry_launcher_blob, wherry_launcher_blob_size, true);
+  if (executable < 0) {
+    int error = errno;
+    close(pair[0]);
+    close(pair[1]);
+    return raise(env, error, "memfd_create");
+  }
+  // A descriptor below 10 could be overwritten by dup2 in the child.
+  int high = fcntl(executable, F_DUPFD_CLOEXEC, 10);
+  volatile int error = 0;
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  pid_t pid = vfork();
+  if (pid == 0) exec_launcher(high, pair[1], &error);
+  if (pid < 0) error = errno;
+  pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  close(executable);
+  close(high);
+  close(pair[1]);
+  if (error != 0) {
+    if (pid > 0) waitpid(pid, nullptr, 0);
+    close(pair[0]);
+    return raise(env, error, "execveat");
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("pid", Napi::Number::New(env, pid));
+  result.Set("fd", Napi::Number::New(env, pair[0]));
+  return result;
+}
+
+Napi::Value pair_of(Napi::Env env, const int* fds) {
+  Napi::Array result = Napi::Array::New(env, 2);
+  result.Set(0u, Napi::Number::New(env, fds[0]));
+  result.Set(1u, Napi::Number::New(env, fds[1]));
+  return result;
+}
+
+// () -> [ours, theirs], SOCK_SEQPACKET
+Napi::Value socket_pair(const Napi::CallbackInfo& info) {
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) return raise(info.Env(), errno, "socketpair");
+  return pair_of(info.Env(), fds);
+}
+
+// (ours: 'read' | 'write') -> [ours (non-blocking), theirs]
+Napi::Value make_pipe(const Napi::CallbackInfo& info) {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return raise(info.Env(), errno, "pipe2");
+  bool reads = info[0].ToString().Utf8Value() == "read";
+  int result[2] = {reads ? fds[0] : fds[1], reads ? fds[1] : fds[0]};
+  fcntl(result[0], F_SETFL, O_NONBLOCK);
+  return pair_of(info.Env(), result);
+}
+
+// (bytes) -> fd, sealed
+Napi::Value memfd(const Napi::CallbackInfo& info) {
+  auto bytes = info[0].As<Napi::Uint8Array>();
+  int fd = sealed_memfd("wherry-plan", bytes.Data(), bytes.ByteLength(), false);
+  return fd < 0 ? raise(info.Env(), errno, "memfd_create") : Napi::Number::New(info.Env(), fd);
+}
+
+// (dirfd, path, flags) -> fd
+Napi::Value open_tree(const Napi::CallbackInfo& info) {
+  int fd = sys_open_tree(info[0].ToNumber().Int32Value(), info[1].ToString().Utf8Value().c_str(),
+                         info[2].ToNumber().Uint32Value());
+  return fd < 0 ? raise(info.Env(), errno, "open_tree") : Napi::Number::New(info.Env(), fd);
+}
+
+// (fd, flags, set, clear, propagation, usernsFd)
+Napi::Value set_mount_attributes(const Napi::CallbackInfo& info) {
+  auto number = [&](size_t i) { return static_cast<uint64_t>(info[i].ToNumber().Int64Value()); };
+  MountAttr attr = {number(2), number(3), number(4), number(5)};
+  int result = sys_mount_setattr(info[0].ToNumber().Int32Value(), "", info[1].ToNumber().Uint32Value(), &attr);
+  return result != 0 ? raise(info.Env(), errno, "mount_setattr") : info.Env().Undefined();
+}
+
+// (pidfd, signal)
+Napi::Value pidfd_send_signal(const Napi::CallbackInfo& info) {
+  long result = syscall(SYS_pidfd_send_signal, info[0].ToNumber().Int32Value(), info[1].ToNumber().Int32Value(),
+                        nullptr, 0);
+  return result != 0 ? raise(info.Env(), errno, "pidfd_send_signal") : info.Env().Undefined();
+}
+
+// (fd, rows, columns)
+Napi::Value set_window_size(const Napi::CallbackInfo& info) {
+  winsize size = {static_cast<unsigned short>(info[1].ToNumber().Uint32Value()),
+                  static_cast<unsigned short>(info[2].ToNumber().Uint32Value()), 0, 0};
+  int result = ioctl(info[0].ToNumber().Int32Value(), TIOCSWINSZ, &size);
+  return result != 0 ? raise(info.Env(), errno, "ioctl(TIOCSWINSZ)") : info.Env().Undefined();
+}
+
+// () -> names of the operations in wire order
+Napi::Value plan_ops(const Napi::CallbackInfo& info) {
+  Napi::Array result = Napi::Array::New(info.Env(), op_count());
+  for (uint16_t i = 0; i < op_count(); i++) result.Set(i, Napi::String::New(info.Env(), op_shape(i)->name));
+  return result;
+}
+
+// (bytes) -> what is wrong with the plan, or undefined
+Napi::Value check_plan(const Napi::CallbackInfo& info) {
+  auto bytes = info[0].As<Napi::Uint8Array>();
+  Plan plan;
+  int wrong = plan_check(bytes.Data(), bytes.ByteLength(), &plan);
+  return wrong == 0 ? info.Env().Undefined() : Napi::String::New(info.Env(), plan_error(wrong));
+}
+
+}  // namespace
+
+void init_process_ops(Napi::Env env, Napi::Object exports) {
+  exports.Set("startLauncher", Napi::Function::New<start_launcher>(env));
+  exports.Set("socketPair", Napi::Function::New<socket_pair>(env));
+  exports.Set("pipe", Napi::Function::New<make_pipe>(env));
+  exports.Set("memfd", Napi::Function::New<memfd>(env));
+  exports.Set("openTree", Napi::Function::New<open_tree>(env));
+  exports.Set("mountSetattr", Napi::Function::New<set_mount_attributes>(env));
+  exports.Set("pidfdSendSignal", Napi::Function::New<pidfd_send_signal>(env));
+  exports.Set("setWindowSize", Napi::Function::New<set_window_size>(env));
+  exports.Set("planOps", Napi::Function::New<plan_ops>(env));
+  exports.Set("checkPlan", Napi::Function::New<check_plan>(env));
+}
+
+}  // namespace wherry

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+namespace wherry {
+
+// Removes a directory and all below it, following no link and crossing no mount. Best effort.
+void remove_tree(const char* path);
+
+// Removes a cgroup directory and those below it; waits briefly for the last process to go.
+void remove_cgroups(const char* path);
+
+}  // namespace wherry
