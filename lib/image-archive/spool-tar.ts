@@ -1,0 +1,174 @@
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdir, open } from 'node:fs/promises'
+import { join, posix } from 'node:path'
+import { Parser, type ReadEntry } from 'tar'
+import { type ArchiveFile, type ArchiveFiles, memberName } from './archive-files.ts'
+import { finishDigest } from '../oci/digest.ts'
+import { LayerError, WherryError } from '../errors.ts'
+
+/** Bounds on an image archive. */
+export interface ArchiveLimits {
+  /** @default 1 TiB */
+  readonly maxBytes?: number
+  /** @default 20000 */
+  readonly maxMembers?: number
+}
+
+const kMaxLinkDepth = 16
+
+/**
+ * Reads a tar file (plain or gzip) once, front to back, and puts every regular member in a numbered file of its own below `dir`,
+ * hashing it on the way. Names and links of the archive exist in memory only. The caller removes `dir`, also after a failure.
+ *
+ * @throws {LayerError} naming the member: bad name, unexpected type, cut short, over a limit. Rejects with `signal.reason` on abort.
+ */
+export async function spoolTar(
+  source: AsyncIterable<Uint8Array>,
+  options: { label: string; dir: string; limits?: ArchiveLimits; signal?: AbortSignal; onBytes?: (bytes: number) => void },
+): Promise<ArchiveFiles> {
+  const { label, dir, signal, onBytes } = options
+  await mkdir(dir, { mode: 0o700 })
+  const spool = new TarSpool(label, dir, options.limits ?? {}, signal)
+  const parser = new Parser({ strict: true, onReadEntry: (entry) => spool.take(entry) })
+  const failed = new Promise<never>((_resolve, reject) => {
+    parser.on('error', reject)
+    spool.onFailure = reject
+  })
+  // The race below looks at it only while reading; a failure at any other time must not count as unhandled.
+  failed.catch(() => undefined)
+  try {
+    for await (const chunk of source) {
+      signal?.throwIfAborted()
+      onBytes?.(chunk.byteLength)
+      if (!parser.write(toBuffer(chunk))) await Promise.race([once(parser, 'drain'), failed])
+    }
+    const ended = once(parser, 'end')
+    parser.end()
+    await Promise.race([ended, failed])
+    await spool.finish()
+  } catch (error) {
+    await spool.settle()
+    throw signal?.aborted === true ? signal.reason : asLayerError(label, error)
+  }
+  return spool
+}
+
+class TarSpool implements ArchiveFiles {
+  readonly label: string
+  readonly #dir: string
+  readonly #maxBytes: number
+  readonly #maxMembers: number
+  readonly #signal: AbortSignal | undefined
+  readonly #files = new Map<string, ArchiveFile>()
+  readonly #links = new Map<string, string>()
+  readonly #writes: Promise<void>[] = []
+  #bytes = 0
+  #members = 0
+  onFailure: (error: unknown) => void = () => undefined
+
+  constructor(label: string, dir: string, limits: ArchiveLimits, signal: AbortSignal | undefined) {
+    this.label = label
+    this.#dir = dir
+    this.#maxBytes = limits.maxBytes ?? 2 ** 40
+    this.#maxMembers = limits.maxMembers ?? 20_000
+    this.#signal = signal
+  }
+
+  async find(name: string): Promise<ArchiveFile | undefined> {
+    let key = memberName(this.label, name)
+    for (let depth = 0; depth < kMaxLinkDepth; depth++) {
+      const target = this.#links.get(key)
+      if (target === undefined) return this.#files.get(key)
+      key = target
+    }
+    return undefined
+  }
+
+  take(entry: ReadEntry): void {
+    // A write that fails stops the whole archive; the entry must still be drained, or the parser waits for ever.
+    const write = this.#save(entry).catch((error: unknown) => {
+      entry.resume()
+      this.onFailure(error)
+      throw error
+    })
+    write.catch(() => undefined)
+    this.#writes.push(write)
+  }
+
+  async finish(): Promise<void> {
+    await Promise.all(this.#writes)
+  }
+
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#writes)
+  }
+
+  async #save(entry: ReadEntry): Promise<void> {
+    const name = memberName(this.label, entry.path)
+    if (++this.#members > this.#maxMembers) {
+      throw new LayerError(this.label, name, `the archive has more than ${this.#maxMembers} members`)
+    }
+    switch (entry.type) {
+      case 'File':
+      case 'OldFile':
+      case 'ContiguousFile':
+        return this.#saveFile(entry, name)
+      case 'Directory':
+        entry.resume()
+        return
+      case 'SymbolicLink':
+        entry.resume()
+        this.#addLink(name, posix.join(posix.dirname(name), entry.linkpath ?? ''))
+        return
+      case 'Link':
+        entry.resume()
+        this.#addLink(name, entry.linkpath ?? '')
+        return
+      default:
+        throw new LayerError(this.label, name, `is a ${entry.type}, which has no place in an image archive`)
+    }
+  }
+
+  #addLink(name: string, target: string): void {
+    if (this.#files.has(name)) throw new LayerError(this.label, name, 'is there twice')
+    this.#links.set(name, memberName(this.label, target))
+  }
+
+  async #saveFile(entry: ReadEntry, name: string): Promise<void> {
+    this.#bytes += entry.size
+    if (this.#bytes > this.#maxBytes) throw new LayerError(this.label, name, `the archive holds more than ${this.#maxBytes} bytes`)
+    if (this.#files.has(name) || this.#links.has(name)) throw new LayerError(this.label, name, 'is there twice')
+    const path = join(this.#dir, String(this.#members))
+    // Claimed before the first await, so that a second member of this name is seen.
+    this.#files.set(name, { path, sizeBytes: entry.size, sha256: undefined, owned: true })
+    const hash = createHash('sha256')
+    const file = await open(path, 'wx', 0o600)
+    let written = 0
+    try {
+      for await (const chunk of entry as AsyncIterable<Uint8Array>) {
+        this.#signal?.throwIfAborted()
+        hash.update(chunk)
+        await file.writeFile(chunk)
+        written += chunk.byteLength
+      }
+    } finally {
+      await file.close()
+    }
+    if (written !== entry.size) throw new LayerError(this.label, name, `is cut short: ${written} of ${entry.size} bytes`)
+    this.#files.set(name, { path, sizeBytes: written, sha256: finishDigest(hash), owned: true })
+  }
+}
+
+function toBuffer(chunk: Uint8Array): Buffer {
+  return Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+}
+
+function asLayerError(label: string, error: unknown): unknown {
+  if (error instanceof WherryError || !(error instanceof Error)) return error
+  const code = (error as { tarCode?: unknown }).tarCode ?? (error as NodeJS.ErrnoException).code
+  if (typeof code !== 'string' || !/^(?:TAR_|Z_)/.test(code)) return error
+  const path = (error as { entry?: { path?: unknown } }).entry?.path
+  const entry = typeof path === 'string' ? path : undefined
+  return new LayerError(label, entry, `is not a whole tar file: ${error.message}`, { cause: error })
+}

@@ -1,0 +1,55 @@
+import { constants } from 'node:fs'
+import { mkdir, open, rename } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+/**
+ * Writes a file so that a reader sees the old bytes or the new ones and nothing between, also after a power cut.
+ *
+ * @param scratch - a path on the same file system that nobody else uses; gone afterwards, unless the process is killed.
+ * @param mode - permission bits, whatever the umask. @default 0o600
+ */
+export async function writeFileAtomic(scratch: string, target: string, bytes: Uint8Array | string, mode = 0o600): Promise<void> {
+  const file = await open(scratch, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, mode)
+  try {
+    await file.writeFile(bytes)
+    await file.chmod(mode)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(scratch, target)
+  await syncDirectory(dirname(target))
+}
+
+/** Makes the names in a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  const dir = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await dir.sync()
+  } finally {
+    await dir.close()
+  }
+}
+
+/** Makes a directory with exactly these permission bits, whatever the umask; one that exists is left as it is. */
+export async function makeDirectory(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 })
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return
+    throw error
+  }
+  if (mode === 0o700) return
+  // Through a descriptor: the path could be another thing by now if somebody else can write to the parent.
+  const dir = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  try {
+    await dir.chmod(mode)
+  } finally {
+    await dir.close()
+  }
+}
+
+/** Tells whether an error is one of Node's with one of these codes. */
+export function isErrno(error: unknown, ...codes: string[]): error is NodeJS.ErrnoException {
+  return error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '')
+}

@@ -1,0 +1,60 @@
+import { readFile } from 'node:fs/promises'
+import * as v from 'valibot'
+import { isErrno } from './atomic.ts'
+import { isDigest } from '../oci/digest.ts'
+
+/** The fields of `containers/<id>/state.json` that the store itself reads; the rest passes through unchanged. */
+const containerStateSchema = v.looseObject({
+  status: v.string(),
+  /** First process, and its start time in clock ticks since boot (field 22 of /proc/<pid>/stat). */
+  pid: v.optional(v.nullable(v.number())),
+  startTimeTicks: v.optional(v.nullable(v.number())),
+  /** Boot that `pid` belongs to, from /proc/sys/kernel/random/boot_id. */
+  bootId: v.optional(v.nullable(v.string())),
+  /** Content that must not be swept: the image's manifest and its layers. */
+  content: v.optional(v.array(v.pipe(v.string(), v.check(isDigest)))),
+})
+
+export type ContainerState = v.InferOutput<typeof containerStateSchema>
+
+/** Reads a state file. @returns `undefined` where there is none, or it is not one. */
+export async function readContainerState(path: string): Promise<ContainerState | undefined> {
+  try {
+    const result = v.safeParse(containerStateSchema, JSON.parse(await readFile(path, 'utf8')))
+    return result.success ? result.output : undefined
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR') || error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
+/** Tells whether the process that a state names still lives; another process may have its pid by now. */
+export async function isRunning(state: ContainerState): Promise<boolean> {
+  if (typeof state.pid !== 'number') return false
+  if (typeof state.bootId === 'string' && state.bootId !== (await readBootId())) return false
+  const ticks = await processStartTicks(state.pid)
+  return ticks !== undefined && (typeof state.startTimeTicks !== 'number' || state.startTimeTicks === ticks)
+}
+
+/**
+ * Start time of a process in clock ticks since boot.
+ *
+ * @returns `undefined` where there is no such process, or it is a zombie.
+ * @source man 5 proc, /proc/[pid]/stat
+ */
+export async function processStartTicks(pid: number): Promise<number | undefined> {
+  try {
+    const text = await readFile(`/proc/${pid}/stat`, 'latin1')
+    // The second field is the command in parentheses, and may contain anything, parentheses too.
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19])
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined
+    throw error
+  }
+}
+
+/** Identifier of this boot of the kernel. */
+export async function readBootId(): Promise<string> {
+  return (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim()
+}

@@ -1,0 +1,153 @@
+import { access, readFile, rename } from 'node:fs/promises'
+import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
+import type { StoreLayout } from './layout.ts'
+import { removeTree } from './remove-tree.ts'
+import type { Session } from './session.ts'
+import type { Digest } from '../oci/digest.ts'
+
+/** What is known of an unpacked layer, beside its files. */
+export interface LayerInfo {
+  readonly diffId: Digest
+  /** Digest and size of the blob it was unpacked from. */
+  readonly digest: Digest
+  readonly compressedBytes: number
+  /** Bytes of all files. */
+  readonly sizeBytes: number
+  readonly entries: number
+}
+
+/** Unpacks one layer; `unpackLayer` of lib/layer, or a stand-in. `targetDir` must not exist. */
+export type UnpackLayer = (options: {
+  source: string
+  layer: string
+  targetDir: string
+  signal?: AbortSignal
+  expectedDigest?: Digest
+  expectedDiffId?: Digest
+}) => Promise<{ digest: string; diffId: string; compressedBytes: number; sizeBytes: number; entries: number }>
+
+/** Which blob to unpack, and what must come out. */
+export interface UnpackRequest {
+  /** Path of the blob. */
+  readonly source: string
+  /** Where known, the blob's digest to verify in the stream. */
+  readonly expectedDigest?: Digest | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Unpacked layers, `layers/<diffid>`. A layer whose directory is there is complete. */
+export class LayerStore {
+  readonly #layout: StoreLayout
+  readonly #session: Session
+  readonly #unpack: UnpackLayer
+  readonly #running = new Map<Digest, Promise<unknown>>()
+
+  constructor(layout: StoreLayout, session: Session, unpack: UnpackLayer) {
+    this.#layout = layout
+    this.#session = session
+    this.#unpack = unpack
+  }
+
+  path(diffId: Digest): string {
+    return this.#layout.layer(diffId)
+  }
+
+  async has(diffId: Digest): Promise<boolean> {
+    try {
+      await access(this.path(diffId))
+      return true
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return false
+      throw error
+    }
+  }
+
+  /** @returns what was noted when the layer was unpacked. */
+  async info(diffId: Digest): Promise<LayerInfo> {
+    return JSON.parse(await readFile(this.#layout.layerInfo(diffId), 'utf8')) as LayerInfo
+  }
+
+  /**
+   * Makes sure that a layer is unpacked. Concurrent calls for one layer unpack it once; when the one that does it fails or is
+   * aborted, the next does it with its own source. Another process may do the same work; one of both results is kept.
+   *
+   * @returns whether this call unpacked it, which means that the blob's digest has been verified.
+   */
+  async ensure(diffId: Digest, request: UnpackRequest): Promise<boolean> {
+    for (;;) {
+      request.signal?.throwIfAborted()
+      const running = this.#running.get(diffId)
+      if (running === undefined) break
+      await settled(running, request.signal)
+    }
+    // No await between the look at the map and the entry in it.
+    const work = this.#ensureAlone(diffId, request)
+    this.#running.set(diffId, work)
+    try {
+      return await work
+    } finally {
+      this.#running.delete(diffId)
+    }
+  }
+
+  /** Unpacks into tmp/, for a layer whose diff id is not known yet. {@link publish} or {@link discard} it. */
+  async unpack(request: UnpackRequest, expectedDiffId?: Digest): Promise<{ dir: string; info: LayerInfo }> {
+    const dir = this.#session.tmpPath('layer')
+    try {
+      const result = await this.#unpack({
+        source: request.source,
+        layer: request.expectedDigest ?? expectedDiffId ?? request.source,
+        targetDir: dir,
+        ...(request.signal === undefined ? {} : { signal: request.signal }),
+        ...(request.expectedDigest === undefined ? {} : { expectedDigest: request.expectedDigest }),
+        ...(expectedDiffId === undefined ? {} : { expectedDiffId }),
+      })
+      const { compressedBytes, sizeBytes, entries } = result
+      const digests = { diffId: result.diffId as Digest, digest: result.digest as Digest }
+      return { dir, info: { ...digests, compressedBytes, sizeBytes, entries } }
+    } catch (error) {
+      await this.discard(dir)
+      throw error
+    }
+  }
+
+  /** Moves an unpacked layer to its place; where the same layer is there already, the new one is dropped. */
+  async publish(dir: string, info: LayerInfo): Promise<void> {
+    // First what describes it: the directory's name is what makes the layer exist.
+    await writeFileAtomic(this.#session.tmpPath('layer-info'), this.#layout.layerInfo(info.diffId), `${JSON.stringify(info)}\n`)
+    try {
+      await rename(dir, this.path(info.diffId))
+      await syncDirectory(this.#layout.layers)
+    } catch (error) {
+      if (!isErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error
+      await this.discard(dir)
+    }
+  }
+
+  /** Removes what {@link unpack} made. */
+  async discard(dir: string): Promise<void> {
+    await removeTree(dir)
+  }
+
+  async #ensureAlone(diffId: Digest, request: UnpackRequest): Promise<boolean> {
+    if (await this.has(diffId)) return false
+    const { dir, info } = await this.unpack(request, diffId)
+    await this.publish(dir, info)
+    return true
+  }
+}
+
+async function settled(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
+  const done = work.then(
+    () => undefined,
+    () => undefined,
+  )
+  if (signal === undefined) return done
+  let onAbort: (() => void) | undefined
+  const aborted = new Promise<void>((resolve) => {
+    onAbort = resolve
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+  await Promise.race([done, aborted])
+  if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
+}

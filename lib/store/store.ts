@@ -1,0 +1,152 @@
+import { debuglog } from 'node:util'
+import { BlobStore } from './blob-store.ts'
+import { ImageIndex } from './image-index.ts'
+import { ImageStore } from './image-store.ts'
+import { LayerStore, type UnpackLayer } from './layer-store.ts'
+import { prepareLayout, StoreLayout } from './layout.ts'
+import { acquireLock, type FileLock, type LockOptions } from './lock.ts'
+import type { StoreNative } from './native.ts'
+import { Pins } from './pins.ts'
+import { removeTree } from './remove-tree.ts'
+import { type RepairReport, repairStore } from './repair.ts'
+import { Session } from './session.ts'
+import { type Swept, sweepContent } from './sweep.ts'
+import { rename } from 'node:fs/promises'
+import { isErrno } from './atomic.ts'
+
+const debug = debuglog('wherry-store')
+
+/** How to open a store. */
+export interface StoreOptions {
+  /** Absolute path; made when absent, with its parents. */
+  readonly root: string
+  readonly native: StoreNative
+  /** @default unpackLayer of lib/layer, loaded when the first layer is unpacked */
+  readonly unpack?: UnpackLayer
+}
+
+/** The state directory of an engine. Any number of processes may have one root open. */
+export class Store {
+  readonly layout: StoreLayout
+  readonly session: Session
+  readonly blobs: BlobStore
+  readonly layers: LayerStore
+  readonly images: ImageStore
+  readonly #index: ImageIndex
+  readonly #native: StoreNative
+  readonly #background = new Set<Promise<void>>()
+  #sweepPlanned = false
+  #repaired: RepairReport = { deadSessions: [], exitedContainers: [], trash: [] }
+
+  private constructor(layout: StoreLayout, session: Session, native: StoreNative, unpack: UnpackLayer) {
+    this.layout = layout
+    this.session = session
+    this.#native = native
+    this.blobs = new BlobStore(layout, session)
+    this.layers = new LayerStore(layout, session, unpack)
+    this.#index = new ImageIndex(layout, session, native)
+    const pins = new Pins(session)
+    const sweepSoon = () => this.#sweepSoon()
+    this.images = new ImageStore({ index: this.#index, blobs: this.blobs, layers: this.layers, pins, sweepSoon })
+  }
+
+  /**
+   * Opens a root, and repairs what killed processes left in it. What repair takes away is deleted in the background.
+   *
+   * @throws {WherryError} `ERR_STORE_OWNER`, `ERR_STORE_VERSION`
+   */
+  static async open(options: StoreOptions): Promise<Store> {
+    const { root, native, unpack = unpackInWorker } = options
+    const layout = new StoreLayout(root)
+    const sessionId = Session.newId()
+    await prepareLayout(layout, sessionId)
+    const session = await Session.open(layout, native, sessionId)
+    const store = new Store(layout, session, native, unpack)
+    await store.repair()
+    return store
+  }
+
+  get root(): string {
+    return this.layout.root
+  }
+
+  /** What the repair at opening found: processes and cgroups that it names may still be there. */
+  get repaired(): RepairReport {
+    return this.#repaired
+  }
+
+  /** Removes what dead sessions left. Runs by itself at opening. */
+  async repair(): Promise<RepairReport> {
+    const report = await repairStore({ layout: this.layout, native: this.#native, session: this.session })
+    for (const path of report.trash) this.#delete(path)
+    // A load that was killed may have left layers that no image names.
+    if (report.deadSessions.length > 0) this.#sweepSoon()
+    this.#repaired = report
+    return report
+  }
+
+  /** Takes a named lock of this root. Hold it for moments only. */
+  lock(name: string, options?: LockOptions): Promise<FileLock> {
+    return acquireLock(this.#native, this.layout.lock(name), options)
+  }
+
+  /** Moves a file or directory of this root out of sight at once, and deletes it in the background. */
+  async discard(path: string): Promise<void> {
+    const target = this.session.tmpPath('trash')
+    try {
+      await rename(path, target)
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return
+      throw error
+    }
+    this.#delete(target)
+  }
+
+  /** Deletes content that no image, container or session needs. */
+  async sweep(): Promise<Swept> {
+    const swept = await sweepContent({ layout: this.layout, session: this.session, index: this.#index, blobs: this.blobs })
+    for (const path of swept.trash) this.#delete(path)
+    return swept
+  }
+
+  /** Waits until nothing is deleted in the background any more. */
+  async idle(): Promise<void> {
+    while (this.#background.size > 0) await Promise.all(this.#background)
+  }
+
+  /** Ends the session: background work, then its directory, then its lock. */
+  async close(): Promise<void> {
+    await this.idle()
+    await this.session.close()
+  }
+
+  #sweepSoon(): void {
+    if (this.#sweepPlanned) return
+    this.#sweepPlanned = true
+    const work = async (): Promise<void> => {
+      this.#sweepPlanned = false
+      await this.sweep()
+    }
+    this.#inBackground(work(), 'sweep')
+  }
+
+  #delete(path: string): void {
+    this.#inBackground(removeTree(path), `deletion of ${path}`)
+  }
+
+  #inBackground(work: Promise<unknown>, what: string): void {
+    const done: Promise<void> = work
+      .then(
+        () => undefined,
+        // The next repair tries again.
+        (error: unknown) => debug('%s failed: %s', what, error),
+      )
+      .finally(() => this.#background.delete(done))
+    this.#background.add(done)
+  }
+}
+
+const unpackInWorker: UnpackLayer = async (options) => {
+  const { unpackLayer } = await import('../layer/unpack.ts')
+  return unpackLayer(options)
+}
