@@ -1,8 +1,8 @@
 {
   "variables": {
     # One list of sources for node-gyp and CMake.
-    "addon_sources": "<!@(sed -e s,^,native/, native/sources.txt)",
-    "launcher_inputs": "<!@(ls native/*.h) <!@(sed -e s,^,native/, native/launcher-sources.txt)"
+    "addon_sources": ["<!@(sed -e s,^,native/, native/sources.txt)"],
+    "launcher_inputs": ["<!@(ls native/*.h)", "<!@(sed -e s,^,native/, native/launcher-sources.txt)"]
   },
   "target_defaults": {
     "cflags": ["-Wall", "-Wextra", "-Werror"],
@@ -18,7 +18,8 @@
           "action_name": "build_launcher",
           "message": "Building the launcher",
           "inputs": ["scripts/build-launcher.sh", "native/launcher-sources.txt", "<@(launcher_inputs)"],
-          "outputs": ["<(SHARED_INTERMEDIATE_DIR)/launcher", "<(SHARED_INTERMEDIATE_DIR)/launcher_blob.S"],
+          # The launcher itself lies beside it; one output keeps incremental builds incremental.
+          "outputs": ["<(SHARED_INTERMEDIATE_DIR)/launcher_blob.S"],
           "action": ["sh", "scripts/build-launcher.sh", "<(SHARED_INTERMEDIATE_DIR)"]
         }
       ]

@@ -27,8 +27,13 @@ flags="-O2 -std=c++17 -fPIE -static-pie -fno-exceptions -fno-rtti -fno-threadsaf
 
 case $cxx in
   *musl-gcc*)
-    # musl's wrapper hides the kernel's headers; take them from the system, after musl's own.
-    flags="-x c++ -nostdinc++ $flags -idirafter /usr/include -idirafter /usr/include/$(gcc -dumpmachine)"
+    # musl's wrapper hides the system's headers: the kernel's, and the C++ ones that need no library. They come last.
+    machine=$(gcc -dumpmachine)
+    flags="-x c++ -nostdinc++ -D__GLIBC_PREREQ(major,minor)=0 $flags"
+    for dir in "/usr/include/c++/$(gcc -dumpversion)" "/usr/include/$machine/c++/$(gcc -dumpversion)" \
+      /usr/include "/usr/include/$machine"; do
+      flags="$flags -idirafter $dir"
+    done
     ;;
 esac
 
