@@ -192,3 +192,12 @@ export interface RuntimeSeccomp {
   flags?: string[]
   syscalls?: SeccompRule[]
 }
+
+/** No limit in {@link RuntimeRlimit}: RLIM_INFINITY is 2^64 - 1, which a double holds as 2^64. */
+export const kRlimitInfinity = 2 ** 64
+
+/** Writes config.json for other runtimes and tools: one line, with RLIM_INFINITY in full. */
+export function serializeRuntimeSpec(spec: RuntimeSpec): string {
+  // Inside of a string the quotes would have backslashes before them: only real keys match.
+  return JSON.stringify(spec).replaceAll(/([{,]"(?:soft|hard)":)18446744073709552000/g, '$118446744073709551615')
+}

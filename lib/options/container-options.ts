@@ -63,7 +63,10 @@ export type OutputOption = 'pipe' | 'inherit' | 'ignore'
  * what Docker does.
  */
 export interface ContainerOptions<E = unknown> {
-  /** Replaces the image's entrypoint, and lets its default command lapse. `[]` or `''` takes it away. */
+  /**
+   * Replaces the image's entrypoint; the image's default command lapses with it. As in Docker, `''` takes both away, and `[]`
+   * takes only the entrypoint away.
+   */
   entrypoint?: string | readonly string[] | undefined
   /** Environment variables, over those of the image. `undefined` as a value takes a variable away. */
   env?: Readonly<Record<string, string | undefined>> | undefined
@@ -99,7 +102,7 @@ export interface ContainerOptions<E = unknown> {
   signal?: AbortSignal | undefined
   /** Mounts the root file system read-only. @default false */
   readOnly?: boolean | undefined
-  /** Bind and tmpfs mounts, in the order in which they are made. */
+  /** Bind and tmpfs mounts. Made with the shorter paths first, so that none hides another. */
   mounts?: readonly MountOptions[] | undefined
   /** Memory limit, at least 6 MiB: `'256m'` or bytes. @default no limit */
   memory?: ByteQuantity | undefined
@@ -127,7 +130,7 @@ export interface ContainerOptions<E = unknown> {
   capabilities?: CapabilityOptions | undefined
   /** System call filter: the default allow-list, none, or a profile in Docker's JSON format. @default 'default' */
   seccomp?: 'default' | 'unconfined' | SeccompProfile | undefined
-  /** Keeps setuid binaries and file capabilities from giving privileges. @default true */
+  /** Keeps setuid binaries and file capabilities from giving privileges. @default true, false with `privileged` */
   noNewPrivileges?: boolean | undefined
   /** Paths hidden inside, instead of the default ones. */
   maskedPaths?: readonly string[] | undefined
@@ -175,7 +178,7 @@ export type NormalizedMount =
 export interface NormalizedContainerOptions {
   /** The command argument; `null` when none was given. */
   command: readonly string[] | null
-  /** `null`: the image's. Empty: none. */
+  /** `null`: the image's. Empty: none. `['']`: none, and the image's command lapses. */
   entrypoint: readonly string[] | null
   /** Variables to set, or (`null`) to take away. In the order given. */
   env: ReadonlyMap<string, string | null>

@@ -43,15 +43,16 @@ export const kHostName = /^(?=.{1,64}$)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a
 /** Checks the options that say what a container can reach. */
 export function normalizeIsolation(options: ContainerOptions): Isolation {
   const network = checkWord('network', options.network, ['none', 'host'])
+  const privileged = checkBoolean('privileged', options.privileged, false)
   return {
     userns: checkWord('userns', options.userns, ['auto', 'host']),
     capabilities: normalizeCapabilities(options.capabilities),
     seccomp: normalizeSeccomp(options.seccomp),
-    noNewPrivileges: checkBoolean('noNewPrivileges', options.noNewPrivileges, true),
+    noNewPrivileges: checkBoolean('noNewPrivileges', options.noNewPrivileges, !privileged),
     maskedPaths: normalizePaths('maskedPaths', options.maskedPaths),
     readonlyPaths: normalizePaths('readonlyPaths', options.readonlyPaths),
     sysctls: options.sysctls === undefined ? {} : normalizeSysctls(options.sysctls, network),
-    privileged: checkBoolean('privileged', options.privileged, false),
+    privileged,
     network,
     dns: options.dns === undefined ? [] : checkStrings('dns', options.dns).map(checkNameServer),
     extraHosts: options.extraHosts === undefined ? [] : normalizeExtraHosts(options.extraHosts),

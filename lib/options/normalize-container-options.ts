@@ -147,7 +147,6 @@ function normalizeProcess(
 
 function normalizeEntrypoint(value: unknown): string[] | null {
   if (value === undefined) return null
-  if (value === '') return []
   return typeof value === 'string' ? [checkString('entrypoint', value)] : checkStrings('entrypoint', value)
 }
 

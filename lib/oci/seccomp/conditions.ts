@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { InvalidOptionError } from '../../errors.ts'
 import type { SeccompOperator } from '../runtime-spec.ts'
 import { type BackwardProgram, type BpfPosition, kBpf } from './bpf.ts'
 
@@ -23,22 +24,23 @@ export function emitCondition(
   whenTrue: BpfPosition,
   whenFalse: BpfPosition,
 ): BpfPosition {
-  const { op, value } = condition
-  switch (op) {
+  switch (condition.op) {
     case 'SCMP_CMP_EQ':
       return emitEqual(program, condition, whenTrue, whenFalse)
     case 'SCMP_CMP_NE':
       return emitEqual(program, condition, whenFalse, whenTrue)
     case 'SCMP_CMP_GT':
-      return emitOrder(program, condition.index, kBpf.jumpGreater, value, whenTrue, whenFalse)
+      return emitOrder(program, condition, kBpf.jumpGreater, whenTrue, whenFalse)
     case 'SCMP_CMP_GE':
-      return emitOrder(program, condition.index, kBpf.jumpGreaterOrEqual, value, whenTrue, whenFalse)
+      return emitOrder(program, condition, kBpf.jumpGreaterOrEqual, whenTrue, whenFalse)
     case 'SCMP_CMP_LE':
-      return emitOrder(program, condition.index, kBpf.jumpGreater, value, whenFalse, whenTrue)
+      return emitOrder(program, condition, kBpf.jumpGreater, whenFalse, whenTrue)
     case 'SCMP_CMP_LT':
-      return emitOrder(program, condition.index, kBpf.jumpGreaterOrEqual, value, whenFalse, whenTrue)
+      return emitOrder(program, condition, kBpf.jumpGreaterOrEqual, whenFalse, whenTrue)
     case 'SCMP_CMP_MASKED_EQ':
       return emitMasked(program, condition, whenTrue, whenFalse)
+    default:
+      throw new InvalidOptionError('seccomp.args.op', "a comparison such as 'SCMP_CMP_EQ'", condition.op)
   }
 }
 
@@ -53,9 +55,8 @@ function emitEqual(program: BackwardProgram, c: SeccompCondition64, yes: BpfPosi
 /** `lowCode` decides between words that are equal above; the high words are always compared with "greater". */
 function emitOrder(
   program: BackwardProgram,
-  index: number,
+  { index, value }: SeccompCondition64,
   lowCode: number,
-  value: bigint,
   yes: BpfPosition,
   no: BpfPosition,
 ): BpfPosition {

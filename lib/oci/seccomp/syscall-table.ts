@@ -23,7 +23,7 @@ export function parseSyscallTable(text: string): Map<string, number> {
   const numbers = new Map<string, number>()
   for (const line of text.trim().split('\n')) {
     const [first, ...names] = line.split(' ')
-    names.forEach((name, offset) => numbers.set(name, Number(first) + offset))
+    for (const [offset, name] of names.entries()) numbers.set(name, Number(first) + offset)
   }
   return numbers
 }
