@@ -3,7 +3,7 @@
 //   node scripts/install.mjs           what `npm install` runs
 //   node scripts/install.mjs --build   always compile (incremental), for developing
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -38,7 +38,7 @@ function build() {
   // Headers that were installed with Node fit it exactly and need no download.
   const prefix = resolve(dirname(process.execPath), '..')
   const local = existsSync(join(prefix, 'include/node/node_api.h')) ? [`--nodedir=${prefix}`] : []
-  const verbs = existsSync(join(root, 'build/Makefile')) ? [['build']] : [['configure'], ['build']]
+  const verbs = isConfigured() ? [['build']] : [['configure'], ['build']]
   for (const verb of verbs) {
     const { status, error } = spawnSync(process.execPath, [gyp, ...verb, ...local, '--loglevel=warn'], {
       cwd: root,
@@ -52,6 +52,14 @@ function build() {
     }
   }
   return 0
+}
+
+/** Whether there is a makefile, newer than the lists it was made from. */
+function isConfigured() {
+  const stamp = join(root, 'build/config.gypi')
+  if (!existsSync(join(root, 'build/Makefile')) || !existsSync(stamp)) return false
+  const inputs = ['binding.gyp', 'native/sources.txt', 'native/launcher-sources.txt']
+  return inputs.every((name) => statSync(join(root, name)).mtimeMs < statSync(stamp).mtimeMs)
 }
 
 function findNodeGyp() {

@@ -6,11 +6,9 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { dirname, join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, relative } from 'node:path'
+import { compile, out, root } from './compile.mjs'
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const out = join(root, 'build-ts')
 /** A single test file may take this long; the slowest ones build a Debian root first. */
 const FILE_TIMEOUT_MS = 600_000
 
@@ -40,13 +38,6 @@ function testFiles(name) {
       return entry.name.endsWith('.test.ts') ? [child] : []
     })
     .sort()
-}
-
-function compile() {
-  rmSync(out, { recursive: true, force: true })
-  // Files are emitted in spite of type errors: a failing type check must not hide failing tests.
-  const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  return spawnSync(process.execPath, [tsc, '-p', root, '--outDir', out], { stdio: 'inherit' }).status === 0
 }
 
 /** One static executable that integration tests put into otherwise empty images. */
