@@ -51,7 +51,7 @@ export async function requireSuccess(
 
 /** Finds an executable in PATH; undefined where there is none. */
 export async function findExecutable(name: string): Promise<string | undefined> {
-  for (const directory of (process.env['PATH'] ?? '').split(delimiter).filter(Boolean)) {
+  for (const directory of (process.env.PATH ?? '').split(delimiter).filter(Boolean)) {
     const candidate = join(directory, name)
     const found = await access(candidate, constants.X_OK).then(
       () => true,

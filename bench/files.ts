@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { readFile, readdir, rmdir, stat } from 'node:fs/promises'
+import { readdir, readFile, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 const kCgroupRoot = '/sys/fs/cgroup'

@@ -41,7 +41,10 @@ export function listFailures(results: readonly JobResult[]): string[] {
 export function plotGroups(results: readonly JobResult[]): PlotGroup[] {
   return results
     .filter((result) => result.kind === 'latency')
-    .map((result) => ({ title: `embedding process of ${formatMegabytes(result.residentBytes)}`, rows: plotRows(result) }))
+    .map((result) => ({
+      title: `embedding process of ${formatMegabytes(result.residentBytes)}`,
+      rows: plotRows(result),
+    }))
     .filter((group) => group.rows.length > 0)
 }
 
@@ -58,8 +61,8 @@ function interleavedSection(result: LatencyResult): string {
   const yardstick = result.subjects.find(({ name }) => name === kYardstick)?.interleaved ?? []
   const ours = result.subjects.find(({ name }) => name === kOurs)?.interleaved ?? []
   const columns = numberColumns('subject', ['runs', 'min ms', 'median ms', 'p99 ms', '× spawn', '95 %', '× wherry'])
-  const rows = result.subjects.map(({ name, interleaved, failed }) => {
-    if (interleaved.length === 0) return absentRow(name, failed)
+  const rows = result.subjects.map(({ name, interleaved, skipped, failed }) => {
+    if (interleaved.length === 0) return absentRow(name, skipped, failed)
     const { count, min, median, p99 } = summarize(interleaved.map((sample) => sample.ms))
     const ratio = pairedRatio(interleaved, yardstick)
     const toOurs = pairedRatio(interleaved, ours)
@@ -79,10 +82,14 @@ function interleavedSection(result: LatencyResult): string {
 function blockSection(result: LatencyResult): string {
   const titles = ['median ms', 'p99 ms', 'per second', '× spawn', 'machine ms/run']
   const atOnce = result.subjects.find(({ concurrent }) => concurrent)?.concurrent?.concurrency ?? 0
-  const columns = numberColumns('subject', [...titles, `per second, ${atOnce} at once`, `machine ms/run, ${atOnce} at once`])
+  const columns = numberColumns('subject', [
+    ...titles,
+    `per second, ${atOnce} at once`,
+    `machine ms/run, ${atOnce} at once`,
+  ])
   const yardstick = result.subjects.find(({ name }) => name === kYardstick)?.sequential
-  const rows = result.subjects.map(({ name, sequential, concurrent, failed }) => {
-    if (sequential === undefined || concurrent === undefined) return absentRow(name, failed)
+  const rows = result.subjects.map(({ name, sequential, concurrent, skipped, failed }) => {
+    if (sequential === undefined || concurrent === undefined) return absentRow(name, skipped, failed)
     const { median, p99 } = summarize(sequential.samples)
     return [
       name,
@@ -100,14 +107,32 @@ function wallPerRun(block: BlockResult): number {
 }
 
 function enduranceSection(results: readonly EnduranceResult[]): string {
-  const grown = ['resident', 'helpers', 'processes', 'fds', 'helper fds', 'mounts', 'cgroups', 'directories', 'namespaces']
-  const columns = numberColumns('subject', ['runs', 'first tenth ms', 'last tenth ms', 'last / first', ...grown, 'after close'])
+  const grown = [
+    'resident',
+    'helpers',
+    'processes',
+    'fds',
+    'helper fds',
+    'mounts',
+    'cgroups',
+    'directories',
+    'namespaces',
+  ]
+  const columns = numberColumns('subject', [
+    'runs',
+    'first tenth ms',
+    'last tenth ms',
+    'last / first',
+    ...grown,
+    'after close',
+  ])
   const rows = results.map((result) => {
-    const { subject, durations, before, after, closed, failed } = result
-    if (before === undefined || after === undefined) return absentRow(subject, failed)
+    const { subject, durations, before, after, closed, skipped, failed } = result
+    if (before === undefined || after === undefined) return absentRow(subject, skipped, failed)
     const drift = decileDrift(durations)
     const kCounts = ['descendants', 'fds', 'helperFds', 'mounts', 'cgroups', 'directories', 'namespaces'] as const
-    const afterClose = closed === undefined ? '–' : `${closed.descendants} processes, ${result.newNames?.length ?? 0} new names`
+    const afterClose =
+      closed === undefined ? '–' : `${closed.descendants} processes, ${result.newNames?.length ?? 0} new names`
     return [
       subject,
       String(durations.length),
@@ -123,9 +148,16 @@ function enduranceSection(results: readonly EnduranceResult[]): string {
 }
 
 function eventLoopSection(results: readonly EventLoopResult[]): string {
-  const columns = numberColumns('subject', ['runs', 'idle p99 ms', 'busy p50 ms', 'busy p99 ms', 'busy max ms', 'p99 above idle'])
-  const rows = results.map(({ subject, runs, idle, busy, failed }) => {
-    if (idle === undefined || busy === undefined) return absentRow(subject, failed)
+  const columns = numberColumns('subject', [
+    'runs',
+    'idle p99 ms',
+    'busy p50 ms',
+    'busy p99 ms',
+    'busy max ms',
+    'p99 above idle',
+  ])
+  const rows = results.map(({ subject, runs, idle, busy, skipped, failed }) => {
+    if (idle === undefined || busy === undefined) return absentRow(subject, skipped, failed)
     return [subject, String(runs), ...[idle.p99, busy.p50, busy.p99, busy.max, busy.p99 - idle.p99].map(formatMs)]
   })
   return `P6, event-loop delay of the embedding process (1 ms of sampling included)\n\n${formatTable(columns, rows)}${absenceNotes(named(results))}`
@@ -135,8 +167,8 @@ function numberColumns(first: string, titles: readonly string[]): Column[] {
   return [{ title: first, align: 'left' }, ...titles.map((title): Column => ({ title, align: 'right' }))]
 }
 
-function absentRow(name: string, failed: string | undefined): string[] {
-  return [name, failed === undefined ? 'skipped' : 'FAILED']
+function absentRow(name: string, skipped: string | undefined, failed: string | undefined): string[] {
+  return [name, failed !== undefined ? 'FAILED' : skipped !== undefined ? 'skipped' : 'not measured']
 }
 
 /** Says below a table why a subject is not in it. */

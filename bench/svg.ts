@@ -94,7 +94,11 @@ function renderGroups(groups: readonly PlotGroup[], axis: LogAxis): string[] {
 function renderRow(row: PlotRow, axis: LogAxis, top: number): string[] {
   const colour = row.highlight ? '#c2410c' : '#51708f'
   const middleY = top + kRowHeight / 2
-  const [low, middle, high] = [axis.x(row.low), axis.x(row.middle), axis.x(row.high)].map(round) as [number, number, number]
+  const [low, middle, high] = [axis.x(row.low), axis.x(row.middle), axis.x(row.high)].map(round) as [
+    number,
+    number,
+    number,
+  ]
   return [
     `<text x="${kLeft - 12}" y="${middleY + 4}" text-anchor="end">${escapeXml(row.label)}</text>`,
     `<rect x="${low}" y="${middleY - 4}" width="${round(Math.max(1, high - low))}" height="8" rx="4" fill="${colour}" opacity="0.35"/>`,

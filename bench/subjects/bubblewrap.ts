@@ -21,5 +21,7 @@ export class BubblewrapSubject implements Subject {
     await requireSuccess(this.#executable, this.#args)
   }
 
-  async dispose(): Promise<void> {}
+  async dispose(): Promise<void> {
+    // Nothing was made.
+  }
 }

@@ -26,7 +26,14 @@ export class PodmanSubject implements Subject {
 
   async trial(): Promise<void> {
     // A root without CAP_SYS_RESOURCE cannot raise limits to the defaults that podman asks for.
-    const limits = ['--cgroup-parent', `/${this.#context.cgroupName}`, '--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1000:1000']
+    const limits = [
+      '--cgroup-parent',
+      `/${this.#context.cgroupName}`,
+      '--ulimit',
+      'nofile=1024:1024',
+      '--ulimit',
+      'nproc=1000:1000',
+    ]
     await this.#podman(['run', '--rm', '--network=none', ...limits, kImage, '/bin/true'])
   }
 

@@ -12,11 +12,15 @@ export class SpawnSubject implements Subject {
     this.#file = join(context.rootfs, 'bin/true')
   }
 
-  async prepare(): Promise<void> {}
+  async prepare(): Promise<void> {
+    // Nothing to have beforehand: the file is among the fixtures.
+  }
 
   async trial(): Promise<void> {
     await requireSuccess(this.#file, [])
   }
 
-  async dispose(): Promise<void> {}
+  async dispose(): Promise<void> {
+    // Nothing was made.
+  }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { join } from 'node:path'
 import type { Engine, Image } from '../../lib/index.ts'
-import { type Subject, type SubjectContext, SkipError } from '../subject.ts'
+import { SkipError, type Subject, type SubjectContext } from '../subject.ts'
 
 type Library = typeof import('../../lib/index.ts')
 

@@ -11,12 +11,7 @@ test('formatTable lines up columns as Markdown, numbers to the right', () => {
   const rows = [['spawn', '4.52'], ['wherry']]
   assert.equal(
     formatTable(columns, rows),
-    [
-      '| subject |   ms |',
-      '| ------- | ---: |',
-      '| spawn   | 4.52 |',
-      '| wherry  |      |',
-    ].join('\n'),
+    ['| subject |   ms |', '| ------- | ---: |', '| spawn   | 4.52 |', '| wherry  |      |'].join('\n'),
   )
 })
 
