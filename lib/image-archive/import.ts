@@ -79,9 +79,13 @@ async function addImage(
   try {
     await store.layers.publish(layer.dir, info)
     await store.blobs.adopt(layer.path, info.digest)
-    return await store.images.add({ ...documents, references: options.references })
-  } finally {
+    const image = await store.images.add({ ...documents, references: options.references })
     await letGo()
+    return image
+  } catch (error) {
+    await letGo()
+    await store.sweep()
+    throw error
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { chmod, mkdir, stat, unlink } from 'node:fs/promises'
+import { chmod, mkdir, rm, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isErrno } from './atomic.ts'
 import { FileLock, openLockFile } from './lock.ts'
@@ -76,7 +76,8 @@ export class Session {
   async close(): Promise<void> {
     try {
       await removeTree(this.dir)
-      await unlink(join(this.#layout.sessions, `${this.id}.lock`))
+      // Forced: whoever removed the whole root meanwhile took it along.
+      await rm(join(this.#layout.sessions, `${this.id}.lock`), { force: true })
     } finally {
       await this.#lock.release()
     }

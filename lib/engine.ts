@@ -1,0 +1,100 @@
+import { resolve } from 'node:path'
+import { env, geteuid } from 'node:process'
+import { defaultRoot } from './host/paths.ts'
+import { loadNative, type Native } from './launcher/native.ts'
+import { checkObject, checkString } from './options/checks.ts'
+import { Store } from './store/store.ts'
+import { WherryError } from './errors.ts'
+
+/** How to open an engine. */
+export interface EngineOptions {
+  /**
+   * The state directory: images, containers, volumes, networks. Several engines and processes may share one.
+   *
+   * @default `/var/lib/wherry` as root, else `$XDG_DATA_HOME/wherry`, else `~/.local/share/wherry`
+   */
+  root?: string | undefined
+}
+
+const kOptionNames = ['root'] as const satisfies readonly (keyof EngineOptions)[]
+
+/** A state directory opened by this process, and what runs containers from it. */
+export class Engine {
+  static #default: Promise<Engine> | undefined
+
+  /** The addon. @internal */
+  readonly native: Native
+  /** The state on disk. @internal */
+  readonly store: Store
+  #closing: Promise<void> | undefined
+
+  private constructor(native: Native, store: Store) {
+    this.native = native
+    this.store = store
+  }
+
+  /**
+   * Opens an engine. What killed processes left in the state directory is put right.
+   *
+   * @throws {InvalidOptionError} @throws {UnsupportedHostError} on another system than Linux.
+   * @throws {WherryError} `ERR_NATIVE_LOAD`, `ERR_STORE_OWNER`, `ERR_STORE_VERSION`
+   * @example
+   * await using engine = await Engine.open({ root: '/srv/containers' })
+   */
+  static async open(options: EngineOptions = {}): Promise<Engine> {
+    const { root } = checkObject('', options, kOptionNames)
+    const path = root === undefined ? defaultRoot({ uid: geteuid?.() ?? -1, env }) : resolve(checkString('root', root))
+    const native = loadNative()
+    return new Engine(native, await Store.open({ root: path, native }))
+  }
+
+  /** The engine that is used where none is named: opened at the first use, one per process. */
+  static default(): Promise<Engine> {
+    if (Engine.#default !== undefined) return Engine.#default
+    const opening = Engine.open()
+    Engine.#default = opening
+    // A host that is put right meanwhile gets another try.
+    opening.catch(() => Engine.#forget(opening))
+    return opening
+  }
+
+  /** The state directory, absolute. */
+  get root(): string {
+    return this.store.root
+  }
+
+  /** This engine's own directory below the root; it goes with {@link close}, or with the next repair. */
+  get sessionDir(): string {
+    return this.store.session.dir
+  }
+
+  /** Whether {@link close} has been called. */
+  get closed(): boolean {
+    return this.#closing !== undefined
+  }
+
+  /** Frees what the engine holds, and waits for deletions in the background. Calling it again does nothing. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** @throws {WherryError} `ERR_ENGINE_CLOSED` @internal */
+  assertOpen(): void {
+    if (this.#closing === undefined) return
+    throw new WherryError(`The engine on ${this.root} is closed.`, { code: 'ERR_ENGINE_CLOSED', hint: 'open a new one with Engine.open()' })
+  }
+
+  async #close(): Promise<void> {
+    if (Engine.#default !== undefined && (await Engine.#default.catch(() => undefined)) === this) Engine.#default = undefined
+    await this.store.close()
+  }
+
+  static #forget(opening: Promise<Engine>): void {
+    if (Engine.#default === opening) Engine.#default = undefined
+  }
+}

@@ -1,0 +1,312 @@
+import { arch } from 'node:process'
+import { Readable } from 'node:stream'
+import { Engine } from './engine.ts'
+import { importRootfs } from './image-archive/import.ts'
+import { type ImageProgress, loadImages } from './image-archive/load.ts'
+import { hostPlatform, parsePlatform } from './image-archive/platform.ts'
+import type { Digest } from './oci/digest.ts'
+import { checkRuntimeConfig, kRuntimeConfigFields, type ImageConfig, type ImageRuntimeConfig, type Platform } from './oci/image-config.ts'
+import { Reference } from './oci/reference.ts'
+import { checkAbsolutePath, checkObject, checkString, unknownOption } from './options/checks.ts'
+import type { StoredImage } from './store/image-store.ts'
+import type { Store } from './store/store.ts'
+import { ConflictError, InvalidOptionError } from './errors.ts'
+
+export type { ImageProgress }
+
+/** Options of everything that only needs to know the engine. */
+export interface ImageEngineOptions {
+  /** @default Engine.default() */
+  engine?: Engine | undefined
+}
+
+/** Options of {@link Image.load}. */
+export interface ImageLoadOptions extends ImageEngineOptions {
+  /** Which image to take where there are several of one name, such as `linux/arm64/v8`. @default this host's */
+  platform?: string | undefined
+  /** Aborting stops the work, removes what it left, and rejects with `signal.reason`. */
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: ImageProgress) => void) | undefined
+}
+
+/** Options of {@link Image.import}. */
+export interface ImageImportOptions extends ImageLoadOptions {
+  /** What containers of the image get unless they say otherwise: `Cmd`, `Env`, `WorkingDir`, … @default {} */
+  config?: ImageRuntimeConfig | undefined
+  /** Name to give to the image, such as `my/base:1`. @default none */
+  reference?: string | undefined
+  /** The image's date; with a fixed one, the same tar gives the same image id. @default now */
+  created?: Date | undefined
+}
+
+/** Options of {@link Image.host}. */
+export interface ImageHostOptions {
+  /** Absolute paths of the host that containers shall see empty. @default [] */
+  hide?: readonly string[] | undefined
+}
+
+/** One layer of an image, as {@link Image.layers} lists it. */
+export interface ImageLayer {
+  /** Digest of the blob. */
+  readonly digest: Digest
+  /** Digest of the uncompressed tar. */
+  readonly diffId: Digest
+  readonly mediaType: string
+  /** Size of the blob. */
+  readonly sizeBytes: number
+}
+
+/** One step of an image's making. */
+export interface ImageHistoryEntry {
+  readonly created: string | undefined
+  readonly createdBy: string | undefined
+  readonly comment: string | undefined
+  /** The layer that the step made, `undefined` where it changed the configuration only. */
+  readonly layer: ImageLayer | undefined
+}
+
+/** Everything known of an image, as plain data. */
+export interface ImageInspection {
+  readonly id: string
+  readonly digest: Digest | undefined
+  readonly tags: readonly string[]
+  readonly sizeBytes: number
+  readonly created: string | undefined
+  readonly platform: Platform
+  readonly config: ImageRuntimeConfig
+  readonly layers: readonly ImageLayer[]
+  readonly history: readonly ImageHistoryEntry[]
+}
+
+/** Where the files of an image's containers come from. @internal */
+export type ImageRootfs =
+  /** Directories of unpacked layers, oldest first. */
+  | { readonly kind: 'layers'; readonly layers: readonly { readonly diffId: Digest; readonly dir: string }[] }
+  | { readonly kind: 'host'; readonly hide: readonly string[] }
+
+interface StoredParts {
+  readonly store: Store
+  readonly image: StoredImage
+}
+
+/** A read-only template for containers: files in layers, and a configuration. */
+export class Image {
+  /** Digest of the configuration, as in Docker; `host` for {@link Image.host}. */
+  readonly id: string
+  /** Digest of the manifest; `undefined` for {@link Image.host}. */
+  readonly digest: Digest | undefined
+  /** Bytes of all files of all layers. */
+  readonly sizeBytes: number
+  /** What containers get unless they say otherwise. */
+  readonly config: ImageRuntimeConfig
+  /** Oldest first; empty for {@link Image.host}. */
+  readonly layers: readonly ImageLayer[]
+  readonly platform: Platform
+  /** @internal */
+  readonly rootfs: ImageRootfs
+  readonly #stored: StoredParts | undefined
+  #tags: readonly string[]
+
+  private constructor(rootfs: ImageRootfs, stored?: StoredParts) {
+    const image = stored?.image
+    this.rootfs = rootfs
+    this.#stored = stored
+    this.#tags = image?.references ?? []
+    this.id = image?.id ?? 'host'
+    this.digest = image?.digest
+    this.sizeBytes = image?.unpackedBytes ?? 0
+    this.config = image?.config.config ?? {}
+    this.layers = image === undefined ? [] : layersOf(image)
+    this.platform = image === undefined ? hostPlatform(arch) : platformOf(image.config)
+  }
+
+  /**
+   * The host's own files as an image: its root is the lower layer, nothing is copied, and what containers write never reaches
+   * the host.
+   *
+   * @throws {InvalidOptionError}
+   */
+  static host(options: ImageHostOptions = {}): Image {
+    const { hide = [] } = checkObject('', options, ['hide'])
+    if (!Array.isArray(hide)) throw new InvalidOptionError('hide', 'an array of absolute paths', hide)
+    const paths = hide.map((path, position) => checkAbsolutePath(`hide[${position}]`, path))
+    if (paths.includes('/')) throw new InvalidOptionError('hide', `paths below '/'`, '/')
+    return new Image({ kind: 'host', hide: paths })
+  }
+
+  /**
+   * Finds an image of the store by reference (`alpine`, `ghcr.io/o/r:tag`, `name@sha256:…`), by id, or by the first
+   * four or more characters of its id.
+   *
+   * @throws {NotFoundError} @throws {InvalidReferenceError} @throws {ConflictError} when the start of an id fits several.
+   */
+  static async get(refOrId: string, options: ImageEngineOptions = {}): Promise<Image> {
+    checkObject('', options, ['engine'])
+    const store = await storeOf(options)
+    return Image.#fromStore(store, await store.images.get(checkString('refOrId', refOrId)))
+  }
+
+  /** All images of the store, in the order in which they came. */
+  static async list(options: ImageEngineOptions = {}): Promise<Image[]> {
+    checkObject('', options, ['engine'])
+    const store = await storeOf(options)
+    return (await store.images.list()).map((image) => Image.#fromStore(store, image))
+  }
+
+  /**
+   * Loads all images of an archive made by `docker save`, `podman save`, `skopeo` and the like (docker-archive or OCI archive,
+   * plain or gzip), or of an OCI layout folder. Every digest is verified; an image is in the store whole or not at all.
+   *
+   * @param source - path of the archive or folder, or a stream of an archive.
+   * @returns one image per image of the archive, in its order.
+   * @throws {LayerError} naming the member or entry. @throws {IntegrityError} @throws {PlatformError} @throws {NotFoundError}
+   */
+  static async load(source: string | Readable, options: ImageLoadOptions = {}): Promise<Image[]> {
+    checkObject('', options, ['engine', 'platform', 'signal', 'onProgress'])
+    checkSource(source)
+    const platform = platformOption(options.platform)
+    const store = await storeOf(options)
+    const { signal, onProgress } = options
+    const images = await loadImages(store, source, { platform, signal, onProgress })
+    return images.map((image) => Image.#fromStore(store, image))
+  }
+
+  /**
+   * Makes an image with one layer from the tar of a root file system (plain, gzip or zstd).
+   *
+   * @param source - path of the tar, or a stream.
+   * @throws {LayerError} naming the entry. @throws {NotFoundError} @throws {InvalidOptionError} @throws {InvalidReferenceError}
+   */
+  static async import(source: string | Readable, options: ImageImportOptions = {}): Promise<Image> {
+    checkObject('', options, ['engine', 'platform', 'signal', 'onProgress', 'config', 'reference', 'created'])
+    checkSource(source)
+    const platform = platformOption(options.platform)
+    const config = checkConfig(options.config)
+    const created = checkDate(options.created)
+    const references = options.reference === undefined ? [] : [tagReference(options.reference)]
+    const store = await storeOf(options)
+    const { signal, onProgress } = options
+    let bytes = 0
+    const onBytes = (count: number): void => {
+      bytes += count
+      onProgress?.({ phase: 'reading', bytes, totalBytes: undefined })
+    }
+    const image = await importRootfs(store, source, { platform, config, references, created, signal, onBytes })
+    onProgress?.({ phase: 'done', bytes, totalBytes: bytes })
+    return Image.#fromStore(store, image)
+  }
+
+  static #fromStore(store: Store, image: StoredImage): Image {
+    const layers = image.config.rootfs.diff_ids.map((diffId) => ({ diffId, dir: store.layers.path(diffId) }))
+    return new Image({ kind: 'layers', layers }, { store, image })
+  }
+
+  /** Canonical references, such as `docker.io/library/alpine:3.20`, as of the last call on this object. */
+  get tags(): readonly string[] {
+    return this.#tags
+  }
+
+  /** Gives the image another name; an image that had it loses it. @throws {InvalidReferenceError} @throws {NotFoundError} */
+  async tag(reference: string): Promise<void> {
+    const { store, image } = this.#parts('tag')
+    this.#tags = await store.images.tag(image.digest, tagReference(reference))
+  }
+
+  /** Takes a name from the image. The image stays, also without any name. @throws {NotFoundError} when it has no such name. */
+  async untag(reference: string): Promise<void> {
+    const { store, image } = this.#parts('untag')
+    this.#tags = await store.images.untag(image.digest, tagReference(reference))
+  }
+
+  /**
+   * Removes the image with all its names; layers and blobs that no other image needs are deleted in the background.
+   *
+   * @param options - `force`: also while containers of this process use it; its files then stay until they end.
+   * @throws {ConflictError} when it is in use. @throws {NotFoundError} when it is not there any more.
+   */
+  async remove(options: { force?: boolean | undefined } = {}): Promise<void> {
+    checkObject('', options, ['force'])
+    const { store, image } = this.#parts('remove')
+    await store.images.remove(image.digest, options.force === true)
+    this.#tags = []
+  }
+
+  /** How the image was made, oldest step first. */
+  async history(): Promise<ImageHistoryEntry[]> {
+    const steps = this.#stored?.image.config.history ?? []
+    let next = 0
+    return steps.map((step) => ({
+      created: step.created,
+      createdBy: step.created_by,
+      comment: step.comment,
+      layer: step.empty_layer === true ? undefined : this.layers[next++],
+    }))
+  }
+
+  /** Everything known of the image, as plain data that `JSON.stringify` prints. */
+  async inspect(): Promise<ImageInspection> {
+    const { id, digest, tags, sizeBytes, platform, config, layers } = this
+    const created = this.#stored?.image.config.created
+    return { id, digest, tags, sizeBytes, created, platform, config, layers, history: await this.history() }
+  }
+
+  /** Marks the image as used by a container, until the function it returns is called. Touches no file. @internal */
+  use(): () => void {
+    if (this.#stored === undefined) return () => undefined
+    return this.#stored.store.images.use(this.#stored.image.digest)
+  }
+
+  #parts(operation: string): StoredParts {
+    if (this.#stored !== undefined) return this.#stored
+    throw new ConflictError(`Cannot ${operation} the image of the host: it is not in the store.`)
+  }
+}
+
+async function storeOf(options: ImageEngineOptions): Promise<Store> {
+  const engine = options.engine ?? (await Engine.default())
+  if (!(engine instanceof Engine)) throw new InvalidOptionError('engine', 'an Engine', engine)
+  engine.assertOpen()
+  return engine.store
+}
+
+function layersOf({ manifest, config }: StoredImage): ImageLayer[] {
+  return config.rootfs.diff_ids.flatMap((diffId, position) => {
+    const blob = manifest.layers[position]
+    return blob === undefined ? [] : [{ digest: blob.digest, diffId, mediaType: blob.mediaType, sizeBytes: blob.size }]
+  })
+}
+
+function platformOf({ os, architecture, variant }: ImageConfig): Platform {
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) }
+}
+
+function platformOption(platform: unknown): Platform {
+  return platform === undefined ? hostPlatform(arch) : parsePlatform(checkString('platform', platform))
+}
+
+function tagReference(text: string): string {
+  const reference = Reference.parse(checkString('reference', text))
+  if (reference.digest !== undefined) throw new InvalidOptionError('reference', 'a name with a tag, without digest', text)
+  return reference.toString()
+}
+
+function checkSource(source: unknown): void {
+  if (typeof source === 'string' || source instanceof Readable) return
+  throw new InvalidOptionError('source', 'a path or a Readable stream', source)
+}
+
+function checkDate(created: unknown): Date {
+  if (created === undefined) return new Date()
+  if (created instanceof Date && !Number.isNaN(created.getTime())) return created
+  throw new InvalidOptionError('created', 'a valid Date', created)
+}
+
+function checkConfig(config: unknown): ImageRuntimeConfig {
+  if (config === undefined) return {}
+  for (const name of Object.keys(checkObject('config', config))) {
+    if (!kRuntimeConfigFields.includes(name)) throw unknownOption('config', name, kRuntimeConfigFields)
+  }
+  const result = checkRuntimeConfig(config)
+  if ('config' in result) return result.config
+  throw new InvalidOptionError(`config.${result.field}`, result.reason.replace(/^Invalid type: Expected /, ''), undefined)
+}
