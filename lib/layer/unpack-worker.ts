@@ -1,0 +1,71 @@
+import fs from 'node:fs'
+import { parentPort, workerData } from 'node:worker_threads'
+import { WherryError } from '../errors.ts'
+import { loadNative } from '../launcher/native.ts'
+import { unpackStream } from './unpack-stream.ts'
+import { type FromWorker, type ToWorker, type WorkerInput, packError } from './worker-protocol.ts'
+
+const kReadBytes = 1024 * 1024
+
+const input = workerData as WorkerInput
+const stop = new Int32Array(input.stop)
+
+function send(message: FromWorker): void {
+  parentPort?.postMessage(message)
+}
+
+function check(): void {
+  if (Atomics.load(stop, 0) !== 0) throw new WherryError('The unpacking was stopped.', { code: 'ERR_ABORTED' })
+}
+
+async function* fileChunks(path: string): AsyncGenerator<Buffer> {
+  const fd = fs.openSync(path, 'r')
+  try {
+    for (;;) {
+      const chunk = Buffer.allocUnsafeSlow(kReadBytes)
+      const bytes = fs.readSync(fd, chunk)
+      if (bytes === 0) return
+      yield chunk.subarray(0, bytes)
+    }
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+/** Chunks from the owner of this worker; each is acknowledged when the next is asked for. */
+async function* messageChunks(): AsyncGenerator<Buffer> {
+  const queue: ToWorker[] = []
+  let wake = (): void => {}
+  parentPort?.on('message', (message: ToWorker) => {
+    queue.push(message)
+    wake()
+  })
+  for (;;) {
+    const message = queue.shift()
+    check()
+    if (message === undefined) {
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    } else if (message.kind === 'chunk') {
+      yield Buffer.from(message.bytes)
+      send({ kind: 'consumed', bytes: message.bytes.byteLength })
+    } else if (message.kind === 'end') {
+      return
+    }
+  }
+}
+
+async function main(): Promise<void> {
+  try {
+    const source = input.path === undefined ? messageChunks() : fileChunks(input.path)
+    const result = await unpackStream(loadNative(), source, { ...input, check })
+    send({ kind: 'done', result })
+  } catch (error) {
+    send({ kind: 'failed', error: packError(error) })
+  }
+  // The port would keep the thread alive.
+  parentPort?.close()
+}
+
+await main()
