@@ -158,7 +158,7 @@ export type SeccompAction =
   | 'SCMP_ACT_ALLOW'
   | 'SCMP_ACT_LOG'
 
-/** How an argument is compared. For `SCMP_CMP_MASKED_EQ`: `(argument & value) === valueTwo`. */
+/** How an argument is compared. For `SCMP_CMP_MASKED_EQ`: `(argument & value) === (valueTwo & value)`. */
 export type SeccompOperator =
   | 'SCMP_CMP_NE'
   | 'SCMP_CMP_LT'
@@ -199,5 +199,6 @@ export const kRlimitInfinity = 2 ** 64
 /** Writes config.json for other runtimes and tools: one line, with RLIM_INFINITY in full. */
 export function serializeRuntimeSpec(spec: RuntimeSpec): string {
   // Inside of a string the quotes would have backslashes before them: only real keys match.
-  return JSON.stringify(spec).replaceAll(/([{,]"(?:soft|hard)":)18446744073709552000/g, '$118446744073709551615')
+  const infinities = /([{,]"(?:soft|hard)":)18446744073709552000/g
+  return JSON.stringify(spec).replaceAll(infinities, (_, key: string) => `${key}18446744073709551615`)
 }

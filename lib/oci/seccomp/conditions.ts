@@ -71,12 +71,14 @@ function emitOrder(
 function emitMasked(program: BackwardProgram, c: SeccompCondition64, yes: BpfPosition, no: BpfPosition): BpfPosition {
   const offset = kArgsOffset + 8 * c.index
   const word = (mask: number, wanted: number, wordOffset: number, then: BpfPosition): BpfPosition => {
-    // A word outside the mask needs no load: the answer is known now.
-    if (mask === 0) return wanted === 0 ? then : no
+    // A word outside the mask needs no look.
+    if (mask === 0) return then
     program.branch(kBpf.jumpEqual, wanted, then, no)
     if (mask !== 0xffffffff) program.and(mask)
     return program.load(wordOffset)
   }
-  const lowWord = word(low(c.value), low(c.valueTwo), offset, yes)
-  return word(high(c.value), high(c.valueTwo), offset + 4, lowWord)
+  // As in libseccomp, bits of the wanted value outside the mask do not count.
+  const wanted = c.value & c.valueTwo
+  const lowWord = word(low(c.value), low(wanted), offset, yes)
+  return word(high(c.value), high(wanted), offset + 4, lowWord)
 }
