@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+import type { Cgroup } from './cgroup.ts'
+import { fileNames } from './cgroup-fs.ts'
+import type { CgroupHierarchy, CgroupWorld } from './detect.ts'
+import type { CgroupDriver } from './driver.ts'
+import {
+  checkName,
+  type DriverSettings,
+  existingDirs,
+  makeAll,
+  namesIn,
+  noCgroup,
+  removeEmpty,
+  withParents,
+} from './driver-common.ts'
+import type { LimitHost } from './limits.ts'
+import { fillCpuset, prepareParentV1 } from './parents.ts'
+import { CgroupV1 } from './v1.ts'
+
+const kDefaultControllers: readonly string[] = [
+  'cpu',
+  'cpuacct',
+  'cpuset',
+  'memory',
+  'devices',
+  'freezer',
+  'blkio',
+  'pids',
+  'hugetlb',
+]
+
+/** One mounted hierarchy and our directory in it. */
+interface Slot {
+  hierarchy: CgroupHierarchy
+  parentDir: string
+}
+
+/** cgroups on v1 hierarchies; on a hybrid host the v2 mount is used too, for killing and freezing. */
+export class CgroupDriverV1 implements CgroupDriver {
+  readonly version: CgroupWorld['version']
+  readonly #settings: DriverSettings
+  readonly #slots: readonly Slot[]
+  readonly #unified: Slot | undefined
+  readonly #probe: string
+  #prepared: Promise<{ cpusetClones: boolean }> | undefined
+
+  constructor(world: CgroupWorld, settings: DriverSettings) {
+    this.version = world.version
+    this.#settings = settings
+    const wanted = settings.controllers ?? kDefaultControllers
+    const slots = world.hierarchies
+      .filter(({ writable }) => writable)
+      // A hierarchy without controllers (systemd's) tells who belongs to whom: containers' processes are not ours.
+      .filter(({ name, controllers }) => name !== undefined || controllers.some((controller) => wanted.includes(controller)))
+      .map((hierarchy) => ({ hierarchy, parentDir: `${hierarchy.mountPoint}/${settings.parent}` }))
+    const [unified] = world.hierarchies.filter(({ version, writable }) => version === 2 && writable)
+    this.#slots = slots.filter(({ hierarchy }) => hierarchy.version === 1)
+    this.#unified = unified && { hierarchy: unified, parentDir: `${unified.mountPoint}/${settings.parent}` }
+    this.#probe = probeOf(world)
+  }
+
+  async limitHost(): Promise<LimitHost> {
+    await this.#prepare(false)
+    const files = new Map<string, ReadonlySet<string>>()
+    for (const { hierarchy, parentDir } of this.#slots) {
+      const names = new Set(await fileNames(parentDir))
+      for (const controller of hierarchy.controllers) files.set(controller, names)
+    }
+    return { version: 1, files, probe: this.#probe }
+  }
+
+  async create(name: string, options: { required?: boolean } = {}): Promise<Cgroup> {
+    checkName('name', name)
+    if (this.#slots.length === 0) return noCgroup(name, options.required ?? this.#settings.required, this.#probe)
+    return await withParents(
+      (again) => this.#prepare(again),
+      () => this.#make(name),
+    )
+  }
+
+  async #make(name: string): Promise<Cgroup> {
+    await makeAll(
+      name,
+      this.#allSlots().map(({ parentDir }) => `${parentDir}/${name}`),
+    )
+    const cgroup = this.#cgroup(name, this.#slots, this.#unified !== undefined)
+    const { cpusetClones } = await this.#prepare(false)
+    const cpuset = this.#slots.find(isCpuset)
+    if (cpuset === undefined || cpusetClones) return cgroup
+    try {
+      await fillCpuset(`${cpuset.parentDir}/${name}`, cpuset.parentDir)
+      return cgroup
+    } catch (error) {
+      await cgroup.remove()
+      throw error
+    }
+  }
+
+  async open(name: string): Promise<Cgroup | undefined> {
+    checkName('name', name)
+    const dirs = await existingDirs(this.#allSlots().map(({ parentDir }) => `${parentDir}/${name}`))
+    if (dirs.size === 0) return undefined
+    const exists = ({ parentDir }: Slot) => dirs.has(`${parentDir}/${name}`)
+    return this.#cgroup(name, this.#slots.filter(exists), this.#unified !== undefined && exists(this.#unified))
+  }
+
+  async list(): Promise<string[]> {
+    return await namesIn(this.#allSlots().map(({ parentDir }) => parentDir))
+  }
+
+  async removeParents(): Promise<void> {
+    this.#prepared = undefined
+    await removeEmpty(this.#allSlots().map(({ parentDir }) => parentDir))
+  }
+
+  #cgroup(name: string, slots: readonly Slot[], unified: boolean): CgroupV1 {
+    const byController = new Map(
+      slots.flatMap(({ hierarchy, parentDir }) =>
+        hierarchy.controllers.map((controller) => [controller, `${parentDir}/${name}`] as const),
+      ),
+    )
+    const dirs = slots.map(({ parentDir }) => `${parentDir}/${name}`)
+    return new CgroupV1(name, dirs, byController, unified ? `${this.#unified?.parentDir}/${name}` : undefined)
+  }
+
+  #allSlots(): readonly Slot[] {
+    return this.#unified === undefined ? this.#slots : [...this.#slots, this.#unified]
+  }
+
+  #prepare(again: boolean): Promise<{ cpusetClones: boolean }> {
+    if (this.#prepared === undefined || again) {
+      const prepared = this.#makeParents()
+      this.#prepared = prepared
+      // A failure is reported to those who wait for it, and tried anew by the next.
+      prepared.catch(() => {
+        if (this.#prepared === prepared) this.#prepared = undefined
+      })
+    }
+    return this.#prepared
+  }
+
+  async #makeParents(): Promise<{ cpusetClones: boolean }> {
+    const clones = await Promise.all(
+      this.#allSlots().map((slot) => prepareParentV1(slot.hierarchy.mountPoint, slot.parentDir, isCpuset(slot))),
+    )
+    return { cpusetClones: clones.every(Boolean) }
+  }
+}
+
+function isCpuset({ hierarchy }: Slot): boolean {
+  return hierarchy.version === 1 && hierarchy.controllers.includes('cpuset')
+}
+
+function probeOf({ hierarchies }: CgroupWorld): string {
+  const v1 = hierarchies.filter(({ version }) => version === 1)
+  const usable = v1.filter(({ writable }) => writable).flatMap(({ controllers }) => controllers)
+  const readOnly = v1.filter(({ writable }) => !writable).map(({ mountPoint }) => mountPoint)
+  const said = `/proc/self/mountinfo has writable cgroup v1 mounts for '${usable.join(' ')}'`
+  return readOnly.length === 0 ? said : `${said}; not writable: ${readOnly.join(' ')}`
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+import { readFile } from 'node:fs/promises'
+import { UnsupportedHostError } from '../errors.ts'
+import { CgroupBase, type CgroupStats, parseFlatKeyed, readNumber, waitUntil } from './cgroup.ts'
+import { codeOf, fileError, readCgroupFile, writeCgroupFile } from './cgroup-fs.ts'
+import type { CgroupWrite } from './limits.ts'
+
+/** A cgroup on the unified hierarchy: one directory for all controllers. */
+export class CgroupV2 extends CgroupBase {
+  readonly selfAttachPaths: readonly string[] = []
+  readonly #dir: string
+
+  constructor(name: string, dir: string) {
+    super(name, [dir], dir)
+    this.#dir = dir
+  }
+
+  protected dirOf(): string {
+    return this.#dir
+  }
+
+  protected async readStats(): Promise<CgroupStats> {
+    const [memoryBytes, memoryPeakBytes, pids, events, cpu] = await Promise.all([
+      readNumber(`${this.#dir}/memory.current`),
+      readNumber(`${this.#dir}/memory.peak`),
+      readNumber(`${this.#dir}/pids.current`),
+      readCgroupFile(`${this.#dir}/memory.events`),
+      readCpuStatV2(this.#dir),
+    ])
+    return { memoryBytes, memoryPeakBytes, pids, oomKills: parseFlatKeyed(events).get('oom_kill') ?? null, ...cpu }
+  }
+
+  protected async setFrozen(frozen: boolean): Promise<void> {
+    const path = `${this.#dir}/cgroup.freeze`
+    try {
+      await writeCgroupFile(path, frozen ? '1' : '0')
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw fileError(`${frozen ? 'Freezing' : 'Thawing'} cgroup ${this.name}`, error)
+      throw new UnsupportedHostError('pausing containers', `${path} does not exist`, 'use Linux 5.2 or later.', error)
+    }
+    await waitFrozenV2(this.name, this.#dir, frozen)
+  }
+
+  /** Peak and residue of memory cannot be cleared here for all readers, and one mkdir makes a new cgroup: not worth it. */
+  protected async resetState(applied: readonly CgroupWrite[]): Promise<boolean> {
+    const charged = await readNumber(`${this.#dir}/memory.current`)
+    return charged === null && applied.length === 0
+  }
+}
+
+/** CPU time as cpu.stat of a v2 cgroup tells it, which needs no controller. */
+export async function readCpuStatV2(
+  dir: string,
+): Promise<Pick<CgroupStats, 'cpuMicros' | 'userMicros' | 'systemMicros'>> {
+  const stat = parseFlatKeyed(await readCgroupFile(`${dir}/cpu.stat`))
+  return {
+    cpuMicros: stat.get('usage_usec') ?? null,
+    userMicros: stat.get('user_usec') ?? null,
+    systemMicros: stat.get('system_usec') ?? null,
+  }
+}
+
+/** Waits until the v2 freezer has reached the wanted state. */
+export async function waitFrozenV2(name: string, dir: string, frozen: boolean): Promise<void> {
+  const wanted = frozen ? 1 : 0
+  await waitUntil(`${frozen ? 'Freezing' : 'Thawing'} cgroup ${name}`, async () => {
+    try {
+      return parseFlatKeyed(await readFile(`${dir}/cgroup.events`, 'utf8')).get('frozen') === wanted
+    } catch (error) {
+      // A cgroup that is gone is neither.
+      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENODEV') return true
+      throw fileError(`Reading the state of cgroup ${name}`, error)
+    }
+  })
+}
