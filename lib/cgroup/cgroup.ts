@@ -16,6 +16,9 @@ export interface CgroupStats {
   oomKills: number | null
 }
 
+/** Statistics which only ever grow. */
+export type CgroupCounters = Pick<CgroupStats, 'cpuMicros' | 'userMicros' | 'systemMicros' | 'oomKills'>
+
 /** The cgroup of one container: one directory per hierarchy. */
 export interface Cgroup {
   readonly name: string
@@ -44,7 +47,10 @@ export interface Cgroup {
   killAll(killSignal: NodeJS.Signals): Promise<void>
   /** Process ids as this process sees them, ascending. Processes outside its pid namespace are not among them. */
   processes(): Promise<number[]>
-  /** Makes an emptied cgroup as new, for reuse. `false` when it cannot: remove it then. */
+  /**
+   * Makes an emptied cgroup as new, for reuse. `false` when it cannot: remove it then. Many small file operations: dearer
+   * than a new cgroup when limits were set, so it is for where a new one cannot be afforded.
+   */
   reset(): Promise<boolean>
   /** Removes the cgroup and those inside it. Idempotent. */
   remove(): Promise<void>
@@ -60,7 +66,7 @@ export abstract class CgroupBase implements Cgroup {
   readonly unifiedDir: string | undefined
   readonly #applied = new Map<string, CgroupWrite>()
   /** Counters at the last reset: the kernel never lowers them. */
-  #baseline: Partial<CgroupStats> = {}
+  #baseline: Partial<CgroupCounters> = {}
 
   constructor(name: string, dirs: readonly string[], unifiedDir: string | undefined) {
     this.name = name
@@ -113,7 +119,7 @@ export abstract class CgroupBase implements Cgroup {
 
   async stats(): Promise<CgroupStats> {
     const raw = await this.readStats()
-    const since = (key: 'cpuMicros' | 'userMicros' | 'systemMicros' | 'oomKills') => {
+    const since = (key: keyof CgroupCounters) => {
       const value = raw[key]
       return value === null ? null : Math.max(0, value - (this.#baseline[key] ?? 0))
     }
@@ -186,7 +192,7 @@ export abstract class CgroupBase implements Cgroup {
     try {
       if (this.dirs.length === 0 || !(await this.isBare())) return false
       if (!(await this.resetState([...this.#applied.values()]))) return false
-      this.#baseline = await this.readStats()
+      this.#baseline = await this.readCounters()
       this.#applied.clear()
       return true
     } catch {
@@ -201,18 +207,20 @@ export abstract class CgroupBase implements Cgroup {
     if (failed !== undefined) throw failed.reason
   }
 
-  /** No process in it, and no cgroup inside. */
+  /** No process in it, and no cgroup inside. Processes join and leave all hierarchies together, so one of them tells. */
   protected async isBare(): Promise<boolean> {
-    const texts = await Promise.all(this.procsPaths.map(readCgroupFile))
-    if (texts.some((text) => text !== '')) return false
+    const [text, ...stats] = await Promise.all([
+      readCgroupFile(`${this.unifiedDir ?? this.dirs[0]}/cgroup.procs`),
+      ...this.dirs.map((dir) => stat(dir)),
+    ])
     // cgroupfs counts directories as links: '.' and the entry above, and one '..' for each cgroup inside.
-    const stats = await Promise.all(this.dirs.map((dir) => stat(dir)))
-    return stats.every(({ nlink }) => nlink <= 2)
+    return text === '' && stats.every(({ nlink }) => nlink <= 2)
   }
 
   /** Directory that has the files of a controller. */
   protected abstract dirOf(controller: string): string | undefined
   protected abstract readStats(): Promise<CgroupStats>
+  protected abstract readCounters(): Promise<CgroupCounters>
   protected abstract setFrozen(frozen: boolean): Promise<void>
   /** Undoes `applied` and clears what the kernel lets us clear. */
   protected abstract resetState(applied: readonly CgroupWrite[]): Promise<boolean>
@@ -252,15 +260,11 @@ export class EmptyCgroup extends CgroupBase {
   }
 
   protected async readStats(): Promise<CgroupStats> {
-    return {
-      memoryBytes: null,
-      memoryPeakBytes: null,
-      cpuMicros: null,
-      userMicros: null,
-      systemMicros: null,
-      pids: null,
-      oomKills: null,
-    }
+    return { memoryBytes: null, memoryPeakBytes: null, pids: null, ...(await this.readCounters()) }
+  }
+
+  protected async readCounters(): Promise<CgroupCounters> {
+    return { cpuMicros: null, userMicros: null, systemMicros: null, oomKills: null }
   }
 
   protected async setFrozen(): Promise<void> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { readFile } from 'node:fs/promises'
 import { UnsupportedHostError } from '../errors.ts'
-import { CgroupBase, type CgroupStats, parseFlatKeyed, readNumber, waitUntil } from './cgroup.ts'
+import { CgroupBase, type CgroupCounters, type CgroupStats, parseFlatKeyed, readNumber, waitUntil } from './cgroup.ts'
 import { readCgroupFile, tryWrite, writeCgroupFile } from './cgroup-fs.ts'
 import type { CgroupWrite } from './limits.ts'
 import { readCpuStatV2, waitFrozenV2 } from './v2.ts'
@@ -38,27 +38,32 @@ export class CgroupV1 extends CgroupBase {
 
   protected async readStats(): Promise<CgroupStats> {
     const file = (controller: string, name: string) => this.#file(controller, name)
-    const [memoryBytes, memoryPeakBytes, pids, oomText, cpu] = await Promise.all([
+    const [memoryBytes, memoryPeakBytes, pids, counters] = await Promise.all([
       readNumber(file('memory', 'memory.usage_in_bytes')),
       readNumber(file('memory', 'memory.max_usage_in_bytes')),
       readNumber(file('pids', 'pids.current')),
-      this.#read('memory', 'memory.oom_control'),
-      this.#readCpu(),
+      this.readCounters(),
     ])
-    const oomKills = parseFlatKeyed(oomText).get('oom_kill') ?? null
-    return { memoryBytes, memoryPeakBytes, pids, oomKills, ...cpu }
+    return { memoryBytes, memoryPeakBytes, pids, ...counters }
+  }
+
+  protected async readCounters(): Promise<CgroupCounters> {
+    const [oomText, cpu] = await Promise.all([this.#read('memory', 'memory.oom_control'), this.#readCpu()])
+    return { oomKills: parseFlatKeyed(oomText).get('oom_kill') ?? null, ...cpu }
   }
 
   async #readCpu(): Promise<Pick<CgroupStats, 'cpuMicros' | 'userMicros' | 'systemMicros'>> {
-    const [usage, user, system, statText] = await Promise.all([
+    // The v2 mount of a hybrid host counts CPU time without any controller, in one file.
+    if (this.unifiedDir !== undefined) {
+      const cpu = await readCpuStatV2(this.unifiedDir)
+      if (cpu.cpuMicros !== null) return cpu
+    }
+    const [usage, user, system] = await Promise.all([
       readNumber(this.#file('cpuacct', 'cpuacct.usage')),
       readNumber(this.#file('cpuacct', 'cpuacct.usage_user')),
       readNumber(this.#file('cpuacct', 'cpuacct.usage_sys')),
-      this.#read('cpuacct', 'cpuacct.stat'),
     ])
-    // The v2 mount of a hybrid host counts CPU time without any controller.
-    if (usage === null && this.unifiedDir !== undefined) return await readCpuStatV2(this.unifiedDir)
-    const stat = parseFlatKeyed(statText)
+    const stat = parseFlatKeyed(user === null ? await this.#read('cpuacct', 'cpuacct.stat') : undefined)
     const micros = (nanos: number | null, ticks: number | undefined) =>
       nanos !== null ? Math.round(nanos / 1_000) : ticks === undefined ? null : ticks * kMicrosPerTick
     return {

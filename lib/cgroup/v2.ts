@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { readFile } from 'node:fs/promises'
 import { UnsupportedHostError } from '../errors.ts'
-import { CgroupBase, type CgroupStats, parseFlatKeyed, readNumber, waitUntil } from './cgroup.ts'
+import { CgroupBase, type CgroupCounters, type CgroupStats, parseFlatKeyed, readNumber, waitUntil } from './cgroup.ts'
 import { codeOf, fileError, readCgroupFile, writeCgroupFile } from './cgroup-fs.ts'
 import type { CgroupWrite } from './limits.ts'
 
@@ -20,14 +20,21 @@ export class CgroupV2 extends CgroupBase {
   }
 
   protected async readStats(): Promise<CgroupStats> {
-    const [memoryBytes, memoryPeakBytes, pids, events, cpu] = await Promise.all([
+    const [memoryBytes, memoryPeakBytes, pids, counters] = await Promise.all([
       readNumber(`${this.#dir}/memory.current`),
       readNumber(`${this.#dir}/memory.peak`),
       readNumber(`${this.#dir}/pids.current`),
+      this.readCounters(),
+    ])
+    return { memoryBytes, memoryPeakBytes, pids, ...counters }
+  }
+
+  protected async readCounters(): Promise<CgroupCounters> {
+    const [events, cpu] = await Promise.all([
       readCgroupFile(`${this.#dir}/memory.events`),
       readCpuStatV2(this.#dir),
     ])
-    return { memoryBytes, memoryPeakBytes, pids, oomKills: parseFlatKeyed(events).get('oom_kill') ?? null, ...cpu }
+    return { oomKills: parseFlatKeyed(events).get('oom_kill') ?? null, ...cpu }
   }
 
   protected async setFrozen(frozen: boolean): Promise<void> {
