@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { runModule } from './helpers/run-child.ts'
@@ -26,18 +26,5 @@ test('loading a module has no effects: nothing is started, opened or listened to
   const result = await runModule(source, { timeoutMs: 60_000 })
   assert.equal(result.stderr, '')
   assert.equal(result.exitCode, 0)
-  assert.ok(modules.length > 0, relative(process.cwd(), lib))
-})
-
-test('the public door loads alone and quickly', {
-  skip: !modules.some((file) => file === join(lib, 'index.js')),
-}, async () => {
-  const source = `
-    const started = performance.now()
-    await import(${JSON.stringify(pathToFileURL(join(lib, 'index.js')).href)})
-    console.log(performance.now() - started)`
-  const result = await runModule(source, { timeoutMs: 20_000 })
-  assert.equal(result.stderr, '')
-  // Far above what it takes; a module that does work while it loads is what this is to find.
-  assert.ok(Number(result.stdout) < 5_000, result.stdout)
+  assert.ok(modules.includes(join(lib, 'index.js')), 'the public door is among them')
 })

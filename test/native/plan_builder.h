@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -19,8 +18,7 @@ class PlanBuilder {
     put(4, wherry::kPlanVersion);
   }
 
-  PlanBuilder& step(uint16_t op, std::initializer_list<int64_t> integers,
-                    std::initializer_list<std::string> strings = {}) {
+  PlanBuilder& step(uint16_t op, const std::vector<int64_t>& integers, const std::vector<std::string>& strings = {}) {
     size_t start = bytes_.size();
     bytes_.resize(start + wherry::kStepHeaderSize);
     put(start, op);

@@ -110,6 +110,16 @@ TEST_CASE("what is wrong has a name") {
   CHECK(error(wrong.bytes()) == "step out of bounds");
 }
 
+TEST_CASE("every operation is accepted with its fewest and with its most arguments") {
+  PlanBuilder plan;
+  for (uint16_t op = 0; op < op_count(); op++) {
+    const OpShape* shape = op_shape(op);
+    plan.step(op, std::vector<int64_t>(shape->min_ints, 1), std::vector<std::string>(shape->min_strings, "a"));
+    plan.step(op, std::vector<int64_t>(shape->max_ints, -1), std::vector<std::string>(shape->max_strings, ""));
+  }
+  CHECK(check_bytes(plan.bytes()) == 0);
+}
+
 TEST_CASE("every operation has a shape, and no shape is empty") {
   CHECK(op_count() == kOpCount);
   CHECK(op_shape(kOpCount) == nullptr);
