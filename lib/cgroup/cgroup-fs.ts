@@ -99,7 +99,11 @@ export async function removeCgroupDir(dir: string): Promise<void> {
       if (codeOf(error) === 'ENOENT') return
       const busy = codeOf(error) === 'EBUSY' || codeOf(error) === 'ENOTEMPTY'
       if (!busy || delayMs === undefined) {
-        throw fileError(`Removing the cgroup ${dir}`, error, busy ? 'end the processes that are in it first.' : undefined)
+        throw fileError(
+          `Removing the cgroup ${dir}`,
+          error,
+          busy ? 'end the processes that are in it first.' : undefined,
+        )
       }
       const inner = await childDirs(dir)
       // The kernel has no children made by others in a hurry: those of a dead container are all there is.

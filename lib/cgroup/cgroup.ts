@@ -108,7 +108,11 @@ export abstract class CgroupBase implements Cgroup {
       try {
         await writeCgroupFile(path, write.value)
       } catch (error) {
-        throw fileError(`Setting ${write.file} of cgroup ${this.name} to '${write.value}'`, error, applyHint(write, error))
+        throw fileError(
+          `Setting ${write.file} of cgroup ${this.name} to '${write.value}'`,
+          error,
+          applyHint(write, error),
+        )
       }
     }
   }
@@ -151,7 +155,8 @@ export abstract class CgroupBase implements Cgroup {
     for (let round = 0; ; round++) {
       const pids = await this.processes()
       if (pids.length === 0) return
-      if (performance.now() > deadline) throw new TimeoutError(`Killing the processes of cgroup ${this.name}`, kEndTimeoutMs)
+      if (performance.now() > deadline)
+        throw new TimeoutError(`Killing the processes of cgroup ${this.name}`, kEndTimeoutMs)
       if (!wrote || round > 0) await this.#killFrozen()
       await delay(Math.min(2 ** round, 50))
     }

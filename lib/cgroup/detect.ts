@@ -60,8 +60,12 @@ const kNotControllers: ReadonlySet<string> = new Set([
  */
 export function detectCgroupWorld(probe: CgroupProbe): CgroupWorld {
   const own = parseSelfCgroup(probe.selfCgroup)
-  const v1 = unique(probe.mounts.filter(({ fsType }) => fsType === 'cgroup')).map((mount) => v1Hierarchy(mount, own, probe))
-  const v2 = unique(probe.mounts.filter(({ fsType }) => fsType === 'cgroup2')).map((mount) => v2Hierarchy(mount, own, probe))
+  const v1 = unique(probe.mounts.filter(({ fsType }) => fsType === 'cgroup')).map((mount) =>
+    v1Hierarchy(mount, own, probe),
+  )
+  const v2 = unique(probe.mounts.filter(({ fsType }) => fsType === 'cgroup2')).map((mount) =>
+    v2Hierarchy(mount, own, probe),
+  )
   const unified = v2.slice(0, 1)
   const version = v1.length > 0 ? (unified.length > 0 ? 'hybrid' : 'v1') : unified.length > 0 ? 'v2' : 'none'
   return { version, hierarchies: [...v1, ...unified] }

@@ -23,8 +23,8 @@ export function checkName(option: string, name: string): string {
 }
 
 /** An empty cgroup, or the error which says why there is none. */
-export function noCgroup(name: string, required: boolean, probe: string): Cgroup {
-  if (required) throw new UnsupportedHostError('cgroups', probe, kDelegationHint)
+export function noCgroup(name: string, required: boolean, probe: string, hint: string = kDelegationHint): Cgroup {
+  if (required) throw new UnsupportedHostError('cgroups', probe, hint)
   return new EmptyCgroup(name)
 }
 

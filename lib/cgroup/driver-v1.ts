@@ -29,6 +29,9 @@ const kDefaultControllers: readonly string[] = [
   'hugetlb',
 ]
 
+/** v1 cannot be handed to a user safely, so delegation is no way out. */
+const kRootHint = "run as root with the cgroup mounts read-write, or say limits: 'best-effort' to go without."
+
 /** One mounted hierarchy and our directory in it. */
 interface Slot {
   hierarchy: CgroupHierarchy
@@ -41,6 +44,7 @@ export class CgroupDriverV1 implements CgroupDriver {
   readonly #settings: DriverSettings
   readonly #slots: readonly Slot[]
   readonly #unified: Slot | undefined
+  readonly #unwritable: ReadonlyMap<string, string>
   readonly #probe: string
   #prepared: Promise<{ cpusetClones: boolean }> | undefined
 
@@ -51,11 +55,14 @@ export class CgroupDriverV1 implements CgroupDriver {
     const slots = world.hierarchies
       .filter(({ writable }) => writable)
       // A hierarchy without controllers (systemd's) tells who belongs to whom: containers' processes are not ours.
-      .filter(({ name, controllers }) => name !== undefined || controllers.some((controller) => wanted.includes(controller)))
+      .filter(
+        ({ name, controllers }) => name !== undefined || controllers.some((controller) => wanted.includes(controller)),
+      )
       .map((hierarchy) => ({ hierarchy, parentDir: `${hierarchy.mountPoint}/${settings.parent}` }))
     const [unified] = world.hierarchies.filter(({ version, writable }) => version === 2 && writable)
     this.#slots = slots.filter(({ hierarchy }) => hierarchy.version === 1)
     this.#unified = unified && { hierarchy: unified, parentDir: `${unified.mountPoint}/${settings.parent}` }
+    this.#unwritable = unwritableOf(world)
     this.#probe = probeOf(world)
   }
 
@@ -66,12 +73,13 @@ export class CgroupDriverV1 implements CgroupDriver {
       const names = new Set(await fileNames(parentDir))
       for (const controller of hierarchy.controllers) files.set(controller, names)
     }
-    return { version: 1, files, probe: this.#probe }
+    return { version: 1, files, unwritable: this.#unwritable, probe: this.#probe }
   }
 
   async create(name: string, options: { required?: boolean } = {}): Promise<Cgroup> {
     checkName('name', name)
-    if (this.#slots.length === 0) return noCgroup(name, options.required ?? this.#settings.required, this.#probe)
+    if (this.#slots.length === 0)
+      return noCgroup(name, options.required ?? this.#settings.required, this.#probe, kRootHint)
     return await withParents(
       (again) => this.#prepare(again),
       () => this.#make(name),
@@ -151,10 +159,14 @@ function isCpuset({ hierarchy }: Slot): boolean {
   return hierarchy.version === 1 && hierarchy.controllers.includes('cpuset')
 }
 
+function unwritableOf({ hierarchies }: CgroupWorld): Map<string, string> {
+  const lost = hierarchies.filter(({ version, writable }) => version === 1 && !writable)
+  return new Map(lost.flatMap(({ controllers, mountPoint }) => controllers.map((name) => [name, mountPoint] as const)))
+}
+
 function probeOf({ hierarchies }: CgroupWorld): string {
-  const v1 = hierarchies.filter(({ version }) => version === 1)
-  const usable = v1.filter(({ writable }) => writable).flatMap(({ controllers }) => controllers)
-  const readOnly = v1.filter(({ writable }) => !writable).map(({ mountPoint }) => mountPoint)
-  const said = `/proc/self/mountinfo has writable cgroup v1 mounts for '${usable.join(' ')}'`
-  return readOnly.length === 0 ? said : `${said}; not writable: ${readOnly.join(' ')}`
+  const writable = hierarchies.filter((hierarchy) => hierarchy.version === 1 && hierarchy.writable)
+  if (writable.length === 0) return 'this process may make directories in none of the cgroup v1 mounts'
+  const controllers = writable.flatMap((hierarchy) => hierarchy.controllers)
+  return `the cgroup v1 mounts in /proc/self/mountinfo have only '${controllers.join(' ')}'`
 }

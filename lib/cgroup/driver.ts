@@ -50,6 +50,8 @@ export function createCgroupDriver(world: CgroupWorld, options: CgroupDriverOpti
   return new NoCgroupDriver(settings.required)
 }
 
+const kMountHint = 'mount a cgroup file system: mount -t cgroup2 cgroup2 /sys/fs/cgroup.'
+
 const kNoMount = '/proc/self/mountinfo has no mount of type cgroup or cgroup2'
 
 class NoCgroupDriver implements CgroupDriver {
@@ -65,7 +67,7 @@ class NoCgroupDriver implements CgroupDriver {
   }
 
   async create(name: string, options: { required?: boolean } = {}): Promise<Cgroup> {
-    return noCgroup(checkName('name', name), options.required ?? this.#required, kNoMount)
+    return noCgroup(checkName('name', name), options.required ?? this.#required, kNoMount, kMountHint)
   }
 
   async open(): Promise<undefined> {
@@ -76,5 +78,7 @@ class NoCgroupDriver implements CgroupDriver {
     return []
   }
 
-  async removeParents(): Promise<void> {}
+  async removeParents(): Promise<void> {
+    // There are none.
+  }
 }

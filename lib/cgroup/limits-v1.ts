@@ -62,7 +62,11 @@ function raisesSum(limit: number | undefined, currentSum: number | undefined): b
 /** No limit at all needs no swap accounting. */
 function optionalSum(sum: number | undefined, memory: RuntimeMemory, sink: LimitSink): number | undefined {
   const accounted = sink.has('memory', 'memory.memsw.limit_in_bytes')
-  return sum === -1 && !accounted && sink.has('memory', 'memory.limit_in_bytes') ? undefined : memory.swap === 0 ? undefined : sum
+  return sum === -1 && !accounted && sink.has('memory', 'memory.limit_in_bytes')
+    ? undefined
+    : memory.swap === 0
+      ? undefined
+      : sum
 }
 
 function putCpu(cpu: RuntimeCpu, sink: LimitSink): void {
@@ -92,7 +96,11 @@ function putBlkio(blkio: BlkioResources, sink: LimitSink): void {
   }
   const throttle = (name: string, rules: readonly BlkioThrottle[] | undefined) => {
     for (const { major, minor, rate } of rules ?? []) {
-      sink.put('blkio', { controller: 'blkio', file: `blkio.throttle.${name}_device`, value: `${major}:${minor} ${rate}` })
+      sink.put('blkio', {
+        controller: 'blkio',
+        file: `blkio.throttle.${name}_device`,
+        value: `${major}:${minor} ${rate}`,
+      })
     }
   }
   throttle('read_bps', blkio.throttleReadBpsDevice)

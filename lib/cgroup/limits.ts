@@ -37,6 +37,8 @@ export interface LimitHost {
   version: 1 | 2
   /** Names of the files in a container's cgroup by controller. A controller that is not a key is not available. */
   files: ReadonlyMap<string, ReadonlySet<string>>
+  /** Directories of controllers that are mounted but in which this process may make no cgroup. */
+  unwritable?: ReadonlyMap<string, string> | undefined
   /** What was looked at to find the controllers, and what it said. For messages. */
   probe: string
 }
@@ -102,9 +104,11 @@ export function planLimits(
 /** The error for a limit that this host cannot enforce. */
 export function missingLimitError(missing: MissingLimit, host: LimitHost): UnsupportedHostError {
   const { limit, controller, file } = missing
+  const unwritable = host.unwritable?.get(controller)
+  const why = unwritable === undefined ? host.probe : `this process may not make directories in ${unwritable}`
   const probe = host.files.has(controller)
     ? `cgroup controller '${controller}' (v${host.version}) is there but has no file ${file}`
-    : `cgroup controller '${controller}' is not available: ${host.probe}`
+    : `cgroup controller '${controller}' is not available: ${why}`
   return new UnsupportedHostError(`the limit '${limit}'`, probe, wayOut(missing, host))
 }
 
@@ -113,6 +117,7 @@ function wayOut({ limit, controller, file }: MissingLimit, host: LimitHost): str
   if (file.startsWith('memory.memsw.') || file.startsWith('memory.swap.')) {
     return `boot the kernel with swapaccount=1, ${otherwise}`
   }
+  if (host.unwritable?.has(controller) === true) return `run as root with the cgroup mounts read-write, ${otherwise}`
   if (host.files.has(controller)) return `use a kernel that has ${file}, ${otherwise}`
   return host.version === 2
     ? `let this process's cgroup have '${controller}' (as root: write +${controller} to cgroup.subtree_control of every ` +

@@ -30,10 +30,7 @@ export class CgroupV2 extends CgroupBase {
   }
 
   protected async readCounters(): Promise<CgroupCounters> {
-    const [events, cpu] = await Promise.all([
-      readCgroupFile(`${this.#dir}/memory.events`),
-      readCpuStatV2(this.#dir),
-    ])
+    const [events, cpu] = await Promise.all([readCgroupFile(`${this.#dir}/memory.events`), readCpuStatV2(this.#dir)])
     return { oomKills: parseFlatKeyed(events).get('oom_kill') ?? null, ...cpu }
   }
 

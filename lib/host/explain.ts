@@ -44,7 +44,11 @@ const kRows: readonly Row[] = [
   { codes: ['ENOSPC', 'EUSERS'], applies: makesNamespace, hint: tooManyNamespaces },
   { codes: ['EINVAL', 'ENOSYS'], applies: makesUserNamespace, hint: missingUserNamespace },
   { codes: ['EPERM'], applies: makesNamespace, hint: deniedNamespace },
-  { codes: ['ENOSPC'], applies: isMount, hint: () => 'raise the limit of mounts per namespace with sysctl fs.mount-max.' },
+  {
+    codes: ['ENOSPC'],
+    applies: isMount,
+    hint: () => 'raise the limit of mounts per namespace with sysctl fs.mount-max.',
+  },
   { codes: ['ENODEV', 'EINVAL', 'ELOOP', 'EPERM', 'EOPNOTSUPP', 'ENOTSUP'], applies: isOverlay, hint: refusedOverlay },
   { codes: ['ENOENT'], applies: isIdMapTool, hint: () => "install newuidmap and newgidmap (Debian's package uidmap)." },
   {
@@ -52,13 +56,21 @@ const kRows: readonly Row[] = [
     applies: isIdMapTool,
     hint: (failure) => `give uid ${failure.facts.uid} a range of 65536 ids in both /etc/subuid and /etc/subgid.`,
   },
-  { codes: ['EBUSY', 'ENODEV', 'EACCES', 'EPERM', 'EROFS', 'EOPNOTSUPP', 'ENOENT'], applies: isCgroup, hint: refusedCgroup },
+  {
+    codes: ['EBUSY', 'ENODEV', 'EACCES', 'EPERM', 'EROFS', 'EOPNOTSUPP', 'ENOENT'],
+    applies: isCgroup,
+    hint: refusedCgroup,
+  },
   {
     codes: ['EMFILE'],
     applies: () => true,
     hint: () => 'raise the limit of open files of this process (ulimit -n, or LimitNOFILE= of its service).',
   },
-  { codes: ['ENFILE'], applies: () => true, hint: () => "raise the system's limit of open files with sysctl fs.file-max." },
+  {
+    codes: ['ENFILE'],
+    applies: () => true,
+    hint: () => "raise the system's limit of open files with sysctl fs.file-max.",
+  },
   { codes: ['EAGAIN'], applies: makesProcess, hint: tooManyProcesses },
   {
     codes: ['EPERM'],
@@ -142,7 +154,7 @@ function tooManyNamespaces(failure: Failure): string {
 
 function deniedNamespace({ facts }: Failure): string | undefined {
   if (facts.boundingCapabilities.includes('CAP_SYS_ADMIN')) return undefined
-  return "keep userns at its default, as this process lacks CAP_SYS_ADMIN and may make namespaces only inside a new user namespace."
+  return 'keep userns at its default, as this process lacks CAP_SYS_ADMIN and may make namespaces only inside a new user namespace.'
 }
 
 function refusedOverlay({ code, facts }: Failure): string | undefined {

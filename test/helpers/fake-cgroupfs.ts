@@ -105,7 +105,9 @@ export async function makeFakeCgroupfs(
     fill: (dir, changes = {}) => fillDir(hierarchies, root, dir, changes),
     empty: (dir) => rm(join(root, dir), { recursive: true, force: true }).then(() => mkdir(join(root, dir))),
   }
-  await Promise.all(hierarchies.map(({ mountPoint }) => prepareMount(fake, mountPoint.slice(root.length + 1), controllers)))
+  await Promise.all(
+    hierarchies.map(({ mountPoint }) => prepareMount(fake, mountPoint.slice(root.length + 1), controllers)),
+  )
   return fake
 }
 

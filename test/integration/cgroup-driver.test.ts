@@ -28,7 +28,10 @@ async function realDriver(t: TestContext): Promise<CgroupDriver> {
 
 /** Starts a shell that joins a cgroup and then runs `script`; resolves when it has joined. */
 async function startIn(cgroup: Cgroup, script: string): Promise<ChildProcess> {
-  const files = [...cgroup.selfAttachPaths, ...(cgroup.unifiedDir === undefined ? [] : [`${cgroup.unifiedDir}/cgroup.procs`])]
+  const files = [
+    ...cgroup.selfAttachPaths,
+    ...(cgroup.unifiedDir === undefined ? [] : [`${cgroup.unifiedDir}/cgroup.procs`]),
+  ]
   const lines = ['set -e', ...files.map((file) => `echo 0 > '${file}'`), 'echo joined', script]
   const child = spawn('/bin/sh', ['-c', lines.join('\n')], { stdio: ['ignore', 'pipe', 'ignore'] })
   await once(child.stdout, 'data')
@@ -55,7 +58,10 @@ test('a process joins all hierarchies, is listed, counted, and ends with SIGKILL
   assert.deepEqual(await cgroup.processes(), [])
   assert.equal((await exited)[1], 'SIGKILL')
   await cgroup.remove()
-  assert.deepEqual(cgroup.dirs.filter((dir) => existsSync(dir)), [])
+  assert.deepEqual(
+    cgroup.dirs.filter((dir) => existsSync(dir)),
+    [],
+  )
   assert.equal(await driver.open('life'), undefined)
 })
 
@@ -139,7 +145,10 @@ test('a cgroup that was used is as new after reset', async (t) => {
   if (!(await cgroup.reset())) return
   const { cpuMicros, memoryBytes, memoryPeakBytes, oomKills } = await cgroup.stats()
   assert.ok((cpuMicros ?? 0) < 1000, `cpu time ${cpuMicros}`)
-  assert.ok((memoryBytes ?? 0) < kMiB && (memoryPeakBytes ?? 0) < kMiB, `memory ${memoryBytes}, peak ${memoryPeakBytes}`)
+  assert.ok(
+    (memoryBytes ?? 0) < kMiB && (memoryPeakBytes ?? 0) < kMiB,
+    `memory ${memoryBytes}, peak ${memoryPeakBytes}`,
+  )
   assert.equal(oomKills ?? 0, 0)
   const second = await startIn(cgroup, 'sleep 100')
   assert.ok((await cgroup.processes()).includes(second.pid ?? -1))

@@ -21,7 +21,13 @@ test('a hybrid host has v1 hierarchies first, then the v2 one', () => {
   })
   assert.equal(world.version, 'hybrid')
   assert.deepEqual(
-    world.hierarchies.map(({ version, controllers, name, ownDir, writable }) => [version, controllers, name, ownDir, writable]),
+    world.hierarchies.map(({ version, controllers, name, ownDir, writable }) => [
+      version,
+      controllers,
+      name,
+      ownDir,
+      writable,
+    ]),
     [
       [1, [], 'systemd', '/sys/fs/cgroup/systemd/user.slice', false],
       [1, ['cpu', 'cpuacct'], undefined, '/sys/fs/cgroup/cpu,cpuacct/jobs/1', true],
@@ -56,12 +62,18 @@ test('inside a container the mount shows a part of the hierarchy', () => {
 test('of two mounts of one hierarchy, the one that shows its root counts', () => {
   const mounts = parseMountinfo('1 2 0:1 /part /a rw - cgroup2 c rw\n3 2 0:1 / /b rw - cgroup2 c rw\n')
   const world = detectCgroupWorld({ mounts, selfCgroup: '0::/me\n', writableDirs: new Set() })
-  assert.deepEqual(world.hierarchies.map(({ mountPoint }) => mountPoint), ['/b'])
+  assert.deepEqual(
+    world.hierarchies.map(({ mountPoint }) => mountPoint),
+    ['/b'],
+  )
 })
 
 test('paths in /proc/self/cgroup may hold colons', () => {
-  assert.deepEqual([...parseSelfCgroup('0::/a:b\nnonsense\n5:cpuacct,cpu:/x')], [
-    ['', '/a:b'],
-    ['cpu,cpuacct', '/x'],
-  ])
+  assert.deepEqual(
+    [...parseSelfCgroup('0::/a:b\nnonsense\n5:cpuacct,cpu:/x')],
+    [
+      ['', '/a:b'],
+      ['cpu,cpuacct', '/x'],
+    ],
+  )
 })

@@ -23,9 +23,18 @@ async function createFilled(fake: FakeCgroupfs) {
 test('v1: one directory per hierarchy, co-mounted controllers once, systemd included', async (t) => {
   const fake = await makeFakeCgroupfs(t, 'v1')
   const cgroup = await createCgroupDriver(fake.world).create('c1')
-  assert.deepEqual(cgroup.dirs, kMountsV1.map((mount) => join(fake.root, mount, 'wherry/c1')))
-  assert.deepEqual(cgroup.procsPaths, cgroup.dirs.map((dir) => `${dir}/cgroup.procs`))
-  assert.deepEqual(cgroup.selfAttachPaths, cgroup.dirs.map((dir) => `${dir}/tasks`))
+  assert.deepEqual(
+    cgroup.dirs,
+    kMountsV1.map((mount) => join(fake.root, mount, 'wherry/c1')),
+  )
+  assert.deepEqual(
+    cgroup.procsPaths,
+    cgroup.dirs.map((dir) => `${dir}/cgroup.procs`),
+  )
+  assert.deepEqual(
+    cgroup.selfAttachPaths,
+    cgroup.dirs.map((dir) => `${dir}/tasks`),
+  )
   assert.equal(cgroup.unifiedDir, undefined)
   assert.equal(await fake.read('cpuset/wherry/cpuset.cpus'), '0-3\n'.trim())
   assert.equal(await fake.read('cpuset/wherry/cpuset.mems'), '0')
@@ -43,14 +52,20 @@ test('hybrid: the v2 mount has a directory too, which is not for tasks', async (
 test('v1: only the wanted controllers are used', async (t) => {
   const fake = await makeFakeCgroupfs(t, 'v1')
   const cgroup = await createCgroupDriver(fake.world, { controllers: ['pids'], parent: 'other' }).create('c1')
-  assert.deepEqual(cgroup.dirs, ['pids', 'systemd'].map((mount) => join(fake.root, mount, 'other/c1')))
+  assert.deepEqual(
+    cgroup.dirs,
+    ['pids', 'systemd'].map((mount) => join(fake.root, mount, 'other/c1')),
+  )
 })
 
 test('v1: limits land in the files of their controller, statistics come from them', async (t) => {
   const fake = await makeFakeCgroupfs(t, 'v1')
   const driver = createCgroupDriver(fake.world)
   const cgroup = await createFilled(fake)
-  const { writes } = planLimits({ memory: { limit: 4096 }, cpu: { shares: 2 }, pids: { limit: 7 } }, await driver.limitHost())
+  const { writes } = planLimits(
+    { memory: { limit: 4096 }, cpu: { shares: 2 }, pids: { limit: 7 } },
+    await driver.limitHost(),
+  )
   await cgroup.apply(writes)
   assert.match(await fake.read('memory/wherry/c1/memory.limit_in_bytes'), /^4096/)
   assert.match(await fake.read('cpu,cpuacct/wherry/c1/cpu.shares'), /^2/)
@@ -111,8 +126,15 @@ test('v1: what was applied decides which writes undo it, in an order the kernel 
     { controller: 'blkio', file: 'blkio.throttle.read_bps_device', value: '8:0 5' },
   ]
   assert.deepEqual(
-    resetWritesV1(applied).map(({ file, value }) => `${file}=${value}`).sort(),
-    ['blkio.throttle.read_bps_device=8:0 0', 'devices.allow=a', 'memory.limit_in_bytes=-1', 'memory.memsw.limit_in_bytes=-1'],
+    resetWritesV1(applied)
+      .map(({ file, value }) => `${file}=${value}`)
+      .sort(),
+    [
+      'blkio.throttle.read_bps_device=8:0 0',
+      'devices.allow=a',
+      'memory.limit_in_bytes=-1',
+      'memory.memsw.limit_in_bytes=-1',
+    ],
   )
   const files = resetWritesV1(applied).map(({ file }) => file)
   assert.ok(files.indexOf('memory.memsw.limit_in_bytes') < files.indexOf('memory.limit_in_bytes'))
@@ -126,7 +148,8 @@ test('a read-only hierarchy is left alone, and a limit of it is refused', async 
   const host = await driver.limitHost()
   assert.throws(() => planLimits({ memory: { limit: 1 } }, host), {
     name: 'UnsupportedHostError',
-    probe: new RegExp(`'memory' is not available.*not writable: ${fake.root}/memory`),
+    probe: `cgroup controller 'memory' is not available: this process may not make directories in ${fake.root}/memory`,
+    hint: /^run as root/,
   })
   assert.throws(() => cgroup.pathOf({ controller: 'memory', file: 'memory.limit_in_bytes', value: '1' }), {
     name: 'UnsupportedHostError',
@@ -140,8 +163,8 @@ test('where no hierarchy is writable, create refuses or answers with an empty cg
     await assert.rejects(createCgroupDriver(fake.world).create('c1'), {
       name: 'UnsupportedHostError',
       feature: 'cgroups',
-      probe: /writable/,
-      hint: /Delegate=yes/,
+      probe: version === 'v1' ? /none of the cgroup v1 mounts/ : /is writable/,
+      hint: version === 'v1' ? /^run as root/ : /Delegate=yes/,
     })
     const empty = await createCgroupDriver(fake.world, { limits: 'best-effort' }).create('c1')
     assert.deepEqual([empty.dirs, empty.procsPaths, empty.unifiedDir], [[], [], undefined])

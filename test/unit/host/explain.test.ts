@@ -35,9 +35,17 @@ test('EPERM on a user namespace names the switch that forbids it', () => {
 
 test('other causes have their own action', () => {
   const cases: [Omit<Failure, 'facts'>, Partial<HostFacts>, RegExp][] = [
-    [{ syscall: 'clone3', code: 'ENOSPC', userNamespace: true }, { userNamespaces: { max: 0, unprivileged: null } }, /=15000/],
+    [
+      { syscall: 'clone3', code: 'ENOSPC', userNamespace: true },
+      { userNamespaces: { max: 0, unprivileged: null } },
+      /=15000/,
+    ],
     [{ syscall: 'clone3', code: 'ENOSPC' }, {}, /user\.max_\*_namespaces/],
-    [{ syscall: 'unshare', code: 'EINVAL', userNamespace: true }, { userNamespaces: { max: 0, unprivileged: null } }, /USER_NS/],
+    [
+      { syscall: 'unshare', code: 'EINVAL', userNamespace: true },
+      { userNamespaces: { max: 0, unprivileged: null } },
+      /USER_NS/,
+    ],
     [{ syscall: 'unshare', code: 'EPERM' }, {}, /CAP_SYS_ADMIN/],
     [{ syscall: 'mount', code: 'ENOSPC' }, {}, /fs\.mount-max/],
     [{ syscall: 'mount', code: 'ENODEV', fsType: 'overlay' }, { overlay: false }, /modprobe overlay/],
@@ -70,5 +78,8 @@ test('what no row explains has no hint', () => {
   assert.equal(explain({ syscall: 'mount', code: 'EINVAL', fsType: 'proc' }), undefined)
   assert.equal(explain({ syscall: 'unshare', code: 'EINVAL', userNamespace: true }), undefined)
   assert.equal(explain({ syscall: 'mount', code: 'EPERM', fsType: 'overlay' }, { uid: 0 }), undefined)
-  assert.equal(explain({ syscall: 'setrlimit', code: 'EPERM' }, { boundingCapabilities: ['CAP_SYS_RESOURCE'] }), undefined)
+  assert.equal(
+    explain({ syscall: 'setrlimit', code: 'EPERM' }, { boundingCapabilities: ['CAP_SYS_RESOURCE'] }),
+    undefined,
+  )
 })

@@ -2,10 +2,17 @@
 import assert from 'node:assert/strict'
 import { arch, release, totalmem } from 'node:os'
 import { test } from 'node:test'
-import { kCapabilityNames, kernelAtLeast, parseCapabilities, readHostFacts, readTextFile } from '../../../lib/host/facts.ts'
+import {
+  kCapabilityNames,
+  kernelAtLeast,
+  parseCapabilities,
+  readHostFacts,
+  readTextFile,
+} from '../../../lib/host/facts.ts'
 
 const kFiles: Record<string, string> = {
-  '/proc/self/status': 'Name:\tnode\nUid:\t1000\t1000\t1000\t1000\nCapPrm:\t0000000000000403\nCapBnd:\t00000000000000ff\n',
+  '/proc/self/status':
+    'Name:\tnode\nUid:\t1000\t1000\t1000\t1000\nCapPrm:\t0000000000000403\nCapBnd:\t00000000000000ff\n',
   '/proc/sys/kernel/osrelease': '6.1.0-18-amd64\n',
   '/proc/meminfo': 'MemTotal:        2048 kB\nMemFree: 1 kB\n',
   '/proc/self/mountinfo': '1 2 0:1 / /c rw - cgroup2 cgroup2 rw\n',
@@ -19,27 +26,36 @@ const kFiles: Record<string, string> = {
 
 test('facts come from the files alone', async () => {
   const facts = await readHostFacts(async (path) => kFiles[path])
-  assert.deepEqual({ ...facts, arch: 'x64', cpus: 1 }, {
-    arch: 'x64',
-    kernel: '6.1.0-18-amd64',
-    boundingCapabilities: ['CAP_CHOWN', 'CAP_DAC_OVERRIDE'],
-    uid: 1000,
-    cpus: 1,
-    memoryBytes: 2048 * 1024,
-    cgroupVersion: 'v2',
-    userNamespaces: { max: 15_000, unprivileged: false },
-    apparmorRestrictsUserns: true,
-    lsm: ['lockdown', 'capability', 'apparmor'],
-    overlay: true,
-  })
+  assert.deepEqual(
+    { ...facts, arch: 'x64', cpus: 1 },
+    {
+      arch: 'x64',
+      kernel: '6.1.0-18-amd64',
+      boundingCapabilities: ['CAP_CHOWN', 'CAP_DAC_OVERRIDE'],
+      uid: 1000,
+      cpus: 1,
+      memoryBytes: 2048 * 1024,
+      cgroupVersion: 'v2',
+      userNamespaces: { max: 15_000, unprivileged: false },
+      apparmorRestrictsUserns: true,
+      lsm: ['lockdown', 'capability', 'apparmor'],
+      overlay: true,
+    },
+  )
 })
 
 test('missing files mean missing features', async () => {
   const few = ['/proc/self/status', '/proc/sys/kernel/osrelease']
   const facts = await readHostFacts(async (path) => (few.includes(path) ? kFiles[path] : undefined))
   assert.deepEqual(facts.userNamespaces, { max: 0, unprivileged: null })
-  assert.deepEqual([facts.apparmorRestrictsUserns, facts.lsm, facts.overlay, facts.cgroupVersion], [null, [], false, 'none'])
-  await assert.rejects(readHostFacts(async () => undefined), { name: 'UnsupportedHostError', hint: /mount proc/ })
+  assert.deepEqual(
+    [facts.apparmorRestrictsUserns, facts.lsm, facts.overlay, facts.cgroupVersion],
+    [null, [], false, 'none'],
+  )
+  await assert.rejects(
+    readHostFacts(async () => undefined),
+    { name: 'UnsupportedHostError', hint: /mount proc/ },
+  )
 })
 
 test('this host', async () => {
@@ -54,7 +70,10 @@ test('this host', async () => {
 
 test('capabilities are the bounding set without what the process lacks', () => {
   const all = 'CapPrm:\t000001ffffffffff\nCapBnd:\t000001fffeffffff\n'
-  assert.deepEqual(kCapabilityNames.filter((name) => !parseCapabilities(all).includes(name)), ['CAP_SYS_RESOURCE'])
+  assert.deepEqual(
+    kCapabilityNames.filter((name) => !parseCapabilities(all).includes(name)),
+    ['CAP_SYS_RESOURCE'],
+  )
   assert.equal(kCapabilityNames.length, 41)
   assert.deepEqual(parseCapabilities(''), [])
 })

@@ -31,6 +31,9 @@ test('root prefers wherry, then containers, then a fixed range; file by file', (
 test('another user takes entries of their name and of their number', () => {
   const subuid = 'ann:100000:10\nwherry:1:2\n1000:200000:10\nann2:5:5\n'
   const choice = chooseSubids({ uid: 1000, userName: 'ann', subuid, subgid: 'bob:1:1\n' })
-  assert.deepEqual(choice.uids.map(({ start }) => start), [100_000, 200_000])
+  assert.deepEqual(
+    choice.uids.map(({ start }) => start),
+    [100_000, 200_000],
+  )
   assert.deepEqual([choice.uidSource, choice.gidSource, choice.gids], ['user', 'none', []])
 })
