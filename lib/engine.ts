@@ -1,10 +1,11 @@
 import { resolve } from 'node:path'
 import { env, geteuid } from 'node:process'
+import { InvalidOptionError, WherryError } from './errors.ts'
 import { defaultRoot } from './host/paths.ts'
 import { loadNative, type Native } from './launcher/native.ts'
 import { checkObject, checkString } from './options/checks.ts'
+import { Runtime } from './runtime/runtime.ts'
 import { Store } from './store/store.ts'
-import { WherryError } from './errors.ts'
 
 /** How to open an engine. */
 export interface EngineOptions {
@@ -14,9 +15,18 @@ export interface EngineOptions {
    * @default `/var/lib/wherry` as root, else `$XDG_DATA_HOME/wherry`, else `~/.local/share/wherry`
    */
   root?: string | undefined
+  /**
+   * Containers kept prepared for the kind that was started last: namespaces and mounts ready, waiting for an image. They cost
+   * some 100 KB of kernel memory each and end after ten seconds without use. 0 prepares none.
+   *
+   * @default 4
+   */
+  prepared?: number | undefined
 }
 
-const kOptionNames = ['root'] as const satisfies readonly (keyof EngineOptions)[]
+const kDefaultPrepared = 4
+
+const kOptionNames = ['root', 'prepared'] as const satisfies readonly (keyof EngineOptions)[]
 
 /** A state directory opened by this process, and what runs containers from it. */
 export class Engine {
@@ -26,10 +36,13 @@ export class Engine {
   readonly native: Native
   /** The state on disk. @internal */
   readonly store: Store
+  readonly #prepared: number
+  #runtime: Promise<Runtime> | undefined
   #closing: Promise<void> | undefined
 
-  private constructor(native: Native, store: Store) {
+  private constructor(native: Native, store: Store, prepared: number) {
     this.native = native
+    this.#prepared = prepared
     this.store = store
   }
 
@@ -42,10 +55,11 @@ export class Engine {
    * await using engine = await Engine.open({ root: '/srv/containers' })
    */
   static async open(options: EngineOptions = {}): Promise<Engine> {
-    const { root } = checkObject('', options, kOptionNames)
+    const { root, prepared } = checkObject('', options, kOptionNames)
     const path = root === undefined ? defaultRoot({ uid: geteuid?.() ?? -1, env }) : resolve(checkString('root', root))
     const native = loadNative()
-    return new Engine(native, await Store.open({ root: path, native }))
+    const count = checkPrepared(prepared)
+    return new Engine(native, await Store.open({ root: path, native }), count)
   }
 
   /** The engine that is used where none is named: opened at the first use, one per process. */
@@ -86,15 +100,42 @@ export class Engine {
   /** @throws {WherryError} `ERR_ENGINE_CLOSED` @internal */
   assertOpen(): void {
     if (this.#closing === undefined) return
-    throw new WherryError(`The engine on ${this.root} is closed.`, { code: 'ERR_ENGINE_CLOSED', hint: 'open a new one with Engine.open()' })
+    throw new WherryError(`The engine on ${this.root} is closed.`, {
+      code: 'ERR_ENGINE_CLOSED',
+      hint: 'open a new one with Engine.open()',
+    })
+  }
+
+  /** What runs containers; started by the first one. @internal */
+  runtime(): Promise<Runtime> {
+    if (this.#runtime === undefined) {
+      const starting = Runtime.start(this.native, this.store, { prepared: this.#prepared })
+      this.#runtime = starting
+      // A host that is put right meanwhile gets another try.
+      starting.catch(() => {
+        if (this.#runtime === starting) this.#runtime = undefined
+      })
+    }
+    return this.#runtime
   }
 
   async #close(): Promise<void> {
-    if (Engine.#default !== undefined && (await Engine.#default.catch(() => undefined)) === this) Engine.#default = undefined
+    const runtime = await this.#runtime?.catch(() => undefined)
+    await runtime?.close()
+    if (Engine.#default !== undefined && (await Engine.#default.catch(() => undefined)) === this)
+      Engine.#default = undefined
     await this.store.close()
   }
 
   static #forget(opening: Promise<Engine>): void {
     if (Engine.#default === opening) Engine.#default = undefined
   }
+}
+
+const kMaxPrepared = 64
+
+function checkPrepared(value: unknown): number {
+  if (value === undefined) return kDefaultPrepared
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= kMaxPrepared) return value
+  throw new InvalidOptionError('prepared', `a whole number from 0 to ${kMaxPrepared}`, value)
 }

@@ -1,16 +1,22 @@
 import { arch } from 'node:process'
 import { Readable } from 'node:stream'
 import { Engine } from './engine.ts'
+import { ConflictError, InvalidOptionError } from './errors.ts'
 import { importRootfs } from './image-archive/import.ts'
 import { type ImageProgress, loadImages } from './image-archive/load.ts'
 import { hostPlatform, parsePlatform } from './image-archive/platform.ts'
 import type { Digest } from './oci/digest.ts'
-import { checkRuntimeConfig, kRuntimeConfigFields, type ImageConfig, type ImageRuntimeConfig, type Platform } from './oci/image-config.ts'
+import {
+  checkRuntimeConfig,
+  type ImageConfig,
+  type ImageRuntimeConfig,
+  kRuntimeConfigFields,
+  type Platform,
+} from './oci/image-config.ts'
 import { Reference } from './oci/reference.ts'
 import { checkAbsolutePath, checkObject, checkString, unknownOption } from './options/checks.ts'
 import type { StoredImage } from './store/image-store.ts'
 import type { Store } from './store/store.ts'
-import { ConflictError, InvalidOptionError } from './errors.ts'
 
 export type { ImageProgress }
 
@@ -286,7 +292,8 @@ function platformOption(platform: unknown): Platform {
 
 function tagReference(text: string): string {
   const reference = Reference.parse(checkString('reference', text))
-  if (reference.digest !== undefined) throw new InvalidOptionError('reference', 'a name with a tag, without digest', text)
+  if (reference.digest !== undefined)
+    throw new InvalidOptionError('reference', 'a name with a tag, without digest', text)
   return reference.toString()
 }
 
@@ -308,5 +315,9 @@ function checkConfig(config: unknown): ImageRuntimeConfig {
   }
   const result = checkRuntimeConfig(config)
   if ('config' in result) return result.config
-  throw new InvalidOptionError(`config.${result.field}`, result.reason.replace(/^Invalid type: Expected /, ''), undefined)
+  throw new InvalidOptionError(
+    `config.${result.field}`,
+    result.reason.replace(/^Invalid type: Expected /, ''),
+    undefined,
+  )
 }

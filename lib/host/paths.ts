@@ -7,9 +7,13 @@ import { isAbsolute, join } from 'node:path'
  *
  * @source https://specifications.freedesktop.org/basedir-spec/0.8/
  */
-export function defaultRoot(facts: { uid: number; env: Readonly<Record<string, string | undefined>>; home?: string }): string {
+export function defaultRoot(facts: {
+  uid: number
+  env: Readonly<Record<string, string | undefined>>
+  home?: string
+}): string {
   if (facts.uid === 0) return '/var/lib/wherry'
-  const dataHome = facts.env['XDG_DATA_HOME']
+  const dataHome = facts.env.XDG_DATA_HOME
   if (dataHome !== undefined && isAbsolute(dataHome)) return join(dataHome, 'wherry')
-  return join(facts.home ?? facts.env['HOME'] ?? homedir(), '.local/share/wherry')
+  return join(facts.home ?? facts.env.HOME ?? homedir(), '.local/share/wherry')
 }

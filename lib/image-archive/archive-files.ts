@@ -1,10 +1,10 @@
 import { constants } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { LayerError } from '../errors.ts'
+import type { Digest } from '../oci/digest.ts'
 import { isErrno } from '../store/atomic.ts'
 import { readBounded } from '../store/blob-store.ts'
-import type { Digest } from '../oci/digest.ts'
-import { LayerError } from '../errors.ts'
 
 /** One member of an image archive or file of a layout folder. */
 export interface ArchiveFile {

@@ -1,7 +1,5 @@
 import * as v from 'valibot'
-import { type ArchiveFile, type ArchiveFiles, findMember, firstBytes, readMember } from './archive-files.ts'
-import { diffIdAt, type ImageSource, type LayerSource } from './image-source.ts'
-import { digestFile } from '../store/blob-store.ts'
+import { LayerError } from '../errors.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
 import {
   type Descriptor,
@@ -13,7 +11,9 @@ import {
   parseJson,
 } from '../oci/image-config.ts'
 import { Reference } from '../oci/reference.ts'
-import { LayerError } from '../errors.ts'
+import { digestFile } from '../store/blob-store.ts'
+import { type ArchiveFile, type ArchiveFiles, findMember, firstBytes, readMember } from './archive-files.ts'
+import { diffIdAt, type ImageSource, type LayerSource } from './image-source.ts'
 
 const kMaxLayers = 1024
 
@@ -47,7 +47,12 @@ export async function readDockerArchive(files: ArchiveFiles): Promise<ImageSourc
   if ((await files.find('manifest.json')) === undefined) return readLegacyArchive(files)
   const bytes = await readMember(files, 'manifest.json', kMaxManifestBytes)
   const sources: ImageSource[] = []
-  for (const item of check(manifestSchema, parseJson(bytes, `${files.label}, manifest.json,`), files, 'manifest.json')) {
+  for (const item of check(
+    manifestSchema,
+    parseJson(bytes, `${files.label}, manifest.json,`),
+    files,
+    'manifest.json',
+  )) {
     const config = await readMember(files, item.Config, kMaxConfigBytes)
     const members: ArchiveFile[] = []
     for (const name of item.Layers) members.push(await findMember(files, name))
@@ -65,7 +70,12 @@ async function readLegacyArchive(files: ArchiveFiles): Promise<ImageSource[]> {
     throw new LayerError(files.label, undefined, reason, { hint })
   }
   const bytes = await readMember(files, 'repositories', kMaxManifestBytes)
-  const repositories = check(repositoriesSchema, parseJson(bytes, `${files.label}, repositories,`), files, 'repositories')
+  const repositories = check(
+    repositoriesSchema,
+    parseJson(bytes, `${files.label}, repositories,`),
+    files,
+    'repositories',
+  )
   const tagsByTop = new Map<string, string[]>()
   for (const [name, tags] of Object.entries(repositories)) {
     for (const [tag, top] of Object.entries(tags)) {
@@ -76,7 +86,14 @@ async function readLegacyArchive(files: ArchiveFiles): Promise<ImageSource[]> {
   for (const [top, references] of tagsByTop) {
     const chain = await readLegacyChain(files, top)
     const config = await legacyConfig(chain)
-    sources.push(await assemble(files, config, chain.map((layer) => layer.file), references))
+    sources.push(
+      await assemble(
+        files,
+        config,
+        chain.map((layer) => layer.file),
+        references,
+      ),
+    )
   }
   return sources
 }
@@ -88,7 +105,8 @@ async function readLegacyChain(files: ArchiveFiles, top: string): Promise<Legacy
   const chain: LegacyLayer[] = []
   const seen = new Set<string>()
   for (let id: string | undefined = top; id !== undefined && id !== ''; ) {
-    if (seen.has(id) || chain.length >= kMaxLayers) throw new LayerError(files.label, id, 'has a chain of parents without end')
+    if (seen.has(id) || chain.length >= kMaxLayers)
+      throw new LayerError(files.label, id, 'has a chain of parents without end')
     seen.add(id)
     const name: string = `${id}/json`
     const json = parseJson(await readMember(files, name, kMaxConfigBytes), `${files.label}, ${name},`)
@@ -141,7 +159,12 @@ async function sha256Of(file: ArchiveFile): Promise<Digest> {
   return file.sha256 ?? digestFile(file.path, 'sha256')
 }
 
-function check<S extends v.GenericSchema>(schema: S, value: unknown, files: ArchiveFiles, name: string): v.InferOutput<S> {
+function check<S extends v.GenericSchema>(
+  schema: S,
+  value: unknown,
+  files: ArchiveFiles,
+  name: string,
+): v.InferOutput<S> {
   const result = v.safeParse(schema, value, { abortEarly: true })
   if (result.success) return result.output
   const issue = result.issues[0]

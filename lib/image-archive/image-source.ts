@@ -1,8 +1,8 @@
-import { readBounded } from '../store/blob-store.ts'
-import type { ArchiveFile, ArchiveFiles } from './archive-files.ts'
+import { IntegrityError, LayerError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestHex, verifyDigest } from '../oci/digest.ts'
 import type { Descriptor, ImageConfig } from '../oci/image-config.ts'
-import { IntegrityError, LayerError } from '../errors.ts'
+import { readBounded } from '../store/blob-store.ts'
+import type { ArchiveFile, ArchiveFiles } from './archive-files.ts'
 
 /** One image found in an archive: its documents are verified, its layers are not read yet. */
 export interface ImageSource {
@@ -52,7 +52,11 @@ export function diffIdAt(label: string, config: ImageConfig, layerCount: number,
   const ids = config.rootfs.diff_ids
   const diffId = ids[position]
   if (ids.length !== layerCount || diffId === undefined) {
-    throw new LayerError(label, undefined, `the image has ${layerCount} layers, but its configuration names ${ids.length}`)
+    throw new LayerError(
+      label,
+      undefined,
+      `the image has ${layerCount} layers, but its configuration names ${ids.length}`,
+    )
   }
   return diffId
 }

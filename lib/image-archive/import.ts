@@ -2,15 +2,15 @@ import { constants, createWriteStream } from 'node:fs'
 import { copyFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { firstBytes } from './archive-files.ts'
-import { isErrno } from '../store/atomic.ts'
-import { removeTree } from '../store/remove-tree.ts'
-import type { StoredImage } from '../store/image-store.ts'
-import type { LayerInfo } from '../store/layer-store.ts'
-import type { Store } from '../store/store.ts'
+import { NotFoundError } from '../errors.ts'
 import { digestOf } from '../oci/digest.ts'
 import { type ImageRuntimeConfig, kMediaType, layerMediaType, type Platform } from '../oci/image-config.ts'
-import { NotFoundError } from '../errors.ts'
+import { isErrno } from '../store/atomic.ts'
+import type { StoredImage } from '../store/image-store.ts'
+import type { LayerInfo } from '../store/layer-store.ts'
+import { removeTree } from '../store/remove-tree.ts'
+import type { Store } from '../store/store.ts'
+import { firstBytes } from './archive-files.ts'
 
 /** What an imported image is made of, besides the tar. */
 export interface ImportOptions {
@@ -28,7 +28,11 @@ export interface ImportOptions {
  *
  * @throws {LayerError} naming the entry. @throws {NotFoundError} when there is no such file.
  */
-export async function importRootfs(store: Store, source: string | Readable, options: ImportOptions): Promise<StoredImage> {
+export async function importRootfs(
+  store: Store,
+  source: string | Readable,
+  options: ImportOptions,
+): Promise<StoredImage> {
   const { signal } = options
   signal?.throwIfAborted()
   const path = store.session.tmpPath('blob')
@@ -62,7 +66,8 @@ async function copyIn(source: string | Readable, path: string, options: ImportOp
   try {
     await copyFile(source, path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw new NotFoundError(`Root file system ${source} does not exist.`, undefined, error)
+    if (isErrno(error, 'ENOENT', 'ENOTDIR'))
+      throw new NotFoundError(`Root file system ${source} does not exist.`, undefined, error)
     throw error
   }
 }

@@ -1,19 +1,19 @@
 import { constants, createReadStream } from 'node:fs'
 import { copyFile, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
+import { IntegrityError, NotFoundError } from '../errors.ts'
+import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
+import type { Platform } from '../oci/image-config.ts'
+import { isErrno } from '../store/atomic.ts'
+import { digestFile } from '../store/blob-store.ts'
+import type { StoredImage } from '../store/image-store.ts'
+import { removeTree } from '../store/remove-tree.ts'
+import type { Store } from '../store/store.ts'
 import { type ArchiveFile, type ArchiveFiles, FolderFiles } from './archive-files.ts'
 import { readDockerArchive } from './docker-archive.ts'
 import type { ImageSource, LayerSource } from './image-source.ts'
 import { isOciLayout, readOciLayout } from './oci-layout.ts'
 import { spoolTar } from './spool-tar.ts'
-import { digestFile } from '../store/blob-store.ts'
-import { isErrno } from '../store/atomic.ts'
-import { removeTree } from '../store/remove-tree.ts'
-import type { StoredImage } from '../store/image-store.ts'
-import type { Store } from '../store/store.ts'
-import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
-import type { Platform } from '../oci/image-config.ts'
-import { IntegrityError, NotFoundError } from '../errors.ts'
 
 /** Reported while an image comes into the store. */
 export interface ImageProgress {
@@ -39,7 +39,11 @@ export interface LoadOptions {
  *
  * @throws {LayerError} @throws {IntegrityError} @throws {PlatformError} @throws {NotFoundError}
  */
-export async function loadImages(store: Store, source: string | Readable, options: LoadOptions): Promise<StoredImage[]> {
+export async function loadImages(
+  store: Store,
+  source: string | Readable,
+  options: LoadOptions,
+): Promise<StoredImage[]> {
   options.signal?.throwIfAborted()
   const totalBytes = typeof source === 'string' ? await sizeOf(source) : undefined
   const load = new Load(store, options, totalBytes === 'folder' ? undefined : totalBytes)
@@ -59,7 +63,8 @@ async function sizeOf(path: string): Promise<number | 'folder' | undefined> {
     if (stats.isDirectory()) return 'folder'
     return stats.isFile() ? stats.size : undefined
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw new NotFoundError(`Image archive ${path} does not exist.`, undefined, error)
+    if (isErrno(error, 'ENOENT', 'ENOTDIR'))
+      throw new NotFoundError(`Image archive ${path} does not exist.`, undefined, error)
     throw error
   }
 }

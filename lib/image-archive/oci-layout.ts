@@ -1,6 +1,4 @@
-import { type ArchiveFiles, readMember } from './archive-files.ts'
-import { diffIdAt, findBlob, type ImageSource, type LayerSource, readBlob } from './image-source.ts'
-import { formatPlatform, selectPlatform } from './platform.ts'
+import { LayerError, PlatformError } from '../errors.ts'
 import {
   type Descriptor,
   isIndexMediaType,
@@ -8,14 +6,16 @@ import {
   kMaxConfigBytes,
   kMaxManifestBytes,
   kMediaType,
+  type Platform,
   parseImageConfig,
   parseIndex,
   parseJson,
   parseManifest,
-  type Platform,
 } from '../oci/image-config.ts'
 import { Reference } from '../oci/reference.ts'
-import { LayerError, PlatformError } from '../errors.ts'
+import { type ArchiveFiles, readMember } from './archive-files.ts'
+import { diffIdAt, findBlob, type ImageSource, type LayerSource, readBlob } from './image-source.ts'
+import { formatPlatform, selectPlatform } from './platform.ts'
 
 const kMaxIndexDepth = 4
 const kRefName = 'org.opencontainers.image.ref.name'
@@ -59,8 +59,11 @@ async function checkVersion(files: ArchiveFiles): Promise<void> {
 
 // Build tools put attestations beside the images, with a platform of "unknown".
 function isImage(descriptor: Descriptor): boolean {
-  if (descriptor.platform?.os === 'unknown' || descriptor.annotations?.['vnd.docker.reference.type'] !== undefined) return false
-  return descriptor.mediaType === '' || isIndexMediaType(descriptor.mediaType) || isManifestMediaType(descriptor.mediaType)
+  if (descriptor.platform?.os === 'unknown' || descriptor.annotations?.['vnd.docker.reference.type'] !== undefined)
+    return false
+  return (
+    descriptor.mediaType === '' || isIndexMediaType(descriptor.mediaType) || isManifestMediaType(descriptor.mediaType)
+  )
 }
 
 function chooseEntries(label: string, descriptors: readonly Descriptor[], platform: Platform): Descriptor[] {
@@ -78,14 +81,20 @@ function chooseEntries(label: string, descriptors: readonly Descriptor[], platfo
   })
 }
 
-async function resolveManifest(files: ArchiveFiles, descriptor: Descriptor, platform: Platform, depth: number): Promise<Descriptor> {
+async function resolveManifest(
+  files: ArchiveFiles,
+  descriptor: Descriptor,
+  platform: Platform,
+  depth: number,
+): Promise<Descriptor> {
   if (!isIndexMediaType(descriptor.mediaType)) return descriptor
   if (depth >= kMaxIndexDepth) throw new LayerError(files.label, descriptor.digest, 'has indexes nested too deep')
   const index = parseIndex(await readBlob(files, descriptor, kMaxManifestBytes), descriptor.digest)
   const images = index.manifests.filter(isImage)
   const nested = images.find((d) => d.platform === undefined && isIndexMediaType(d.mediaType))
   const only = images.length === 1 && images[0]?.platform === undefined ? images[0] : undefined
-  const chosen = only ?? selectPlatform(images, platform) ?? nested ?? pick(nameOf(descriptor) ?? files.label, images, platform)
+  const chosen =
+    only ?? selectPlatform(images, platform) ?? nested ?? pick(nameOf(descriptor) ?? files.label, images, platform)
   return resolveManifest(files, chosen, platform, depth + 1)
 }
 
@@ -97,7 +106,11 @@ function pick(name: string, descriptors: readonly Descriptor[], platform: Platfo
 }
 
 /** @returns `undefined` for an artifact that is no image. */
-async function readImage(files: ArchiveFiles, descriptor: Descriptor, references: string[]): Promise<ImageSource | undefined> {
+async function readImage(
+  files: ArchiveFiles,
+  descriptor: Descriptor,
+  references: string[],
+): Promise<ImageSource | undefined> {
   const bytes = await readBlob(files, descriptor, kMaxManifestBytes)
   const manifest = parseManifest(bytes, descriptor.digest)
   const configType = manifest.config.mediaType

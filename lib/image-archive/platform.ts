@@ -1,5 +1,5 @@
-import type { Descriptor, Platform } from '../oci/image-config.ts'
 import { InvalidOptionError } from '../errors.ts'
+import type { Descriptor, Platform } from '../oci/image-config.ts'
 
 const kArchitectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', arm: 'arm', arm64: 'arm64' }
 const kMachineNames: Readonly<Record<string, string>> = { x86_64: 'amd64', aarch64: 'arm64', i386: '386' }
@@ -22,7 +22,9 @@ export function parsePlatform(text: string): Platform {
 
 /** `linux/arm64/v8`. */
 export function formatPlatform(platform: Platform): string {
-  return [platform.os, platform.architecture, platform.variant].filter((part) => part !== undefined && part !== '').join('/')
+  return [platform.os, platform.architecture, platform.variant]
+    .filter((part) => part !== undefined && part !== '')
+    .join('/')
 }
 
 /**

@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { mkdir, open } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import { Parser, type ReadEntry } from 'tar'
-import { type ArchiveFile, type ArchiveFiles, memberName } from './archive-files.ts'
-import { finishDigest } from '../oci/digest.ts'
 import { LayerError, WherryError } from '../errors.ts'
+import { finishDigest } from '../oci/digest.ts'
+import { type ArchiveFile, type ArchiveFiles, memberName } from './archive-files.ts'
 
 /** Bounds on an image archive. */
 export interface ArchiveLimits {
@@ -25,30 +25,35 @@ const kMaxLinkDepth = 16
  */
 export async function spoolTar(
   source: AsyncIterable<Uint8Array>,
-  options: { label: string; dir: string; limits?: ArchiveLimits; signal?: AbortSignal; onBytes?: (bytes: number) => void },
+  options: {
+    label: string
+    dir: string
+    limits?: ArchiveLimits
+    signal?: AbortSignal
+    onBytes?: (bytes: number) => void
+  },
 ): Promise<ArchiveFiles> {
   const { label, dir, signal, onBytes } = options
   await mkdir(dir, { mode: 0o700 })
   const spool = new TarSpool(label, dir, options.limits ?? {}, signal)
   const parser = new Parser({ strict: true, onReadEntry: (entry) => spool.take(entry) })
-  const failed = new Promise<never>((_resolve, reject) => {
-    parser.on('error', reject)
-    spool.onFailure = reject
-  })
-  // The race below looks at it only while reading; a failure at any other time must not count as unhandled.
-  failed.catch(() => undefined)
+  // One controller instead of a promise to race: a race leaves a reaction on the long-lived promise at every turn.
+  const failure = new AbortController()
+  parser.on('error', (error: unknown) => failure.abort(error))
+  spool.onFailure = (error) => failure.abort(error)
   try {
     for await (const chunk of source) {
       signal?.throwIfAborted()
+      failure.signal.throwIfAborted()
       onBytes?.(chunk.byteLength)
-      if (!parser.write(toBuffer(chunk))) await Promise.race([once(parser, 'drain'), failed])
+      if (!parser.write(toBuffer(chunk))) await eventOrFailure(parser, 'drain', failure)
     }
-    const ended = once(parser, 'end')
+    const ended = eventOrFailure(parser, 'end', failure)
     parser.end()
-    await Promise.race([ended, failed])
+    await ended
     await spool.finish()
   } catch (error) {
-    await spool.settle()
+    await spool.stop(error)
     throw signal?.aborted === true ? signal.reason : asLayerError(label, error)
   }
   return spool
@@ -65,6 +70,8 @@ class TarSpool implements ArchiveFiles {
   readonly #writes: Promise<void>[] = []
   #bytes = 0
   #members = 0
+  #current: ReadEntry | undefined
+  #stopped: { reason: unknown } | undefined
   onFailure: (error: unknown) => void = () => undefined
 
   constructor(label: string, dir: string, limits: ArchiveLimits, signal: AbortSignal | undefined) {
@@ -86,6 +93,9 @@ class TarSpool implements ArchiveFiles {
   }
 
   take(entry: ReadEntry): void {
+    this.#current = entry
+    // Reported through the write below; without a listener, an entry that is stopped before it is read would throw.
+    entry.on('error', () => undefined)
     // A write that fails stops the whole archive; the entry must still be drained, or the parser waits for ever.
     const write = this.#save(entry).catch((error: unknown) => {
       entry.resume()
@@ -100,7 +110,10 @@ class TarSpool implements ArchiveFiles {
     await Promise.all(this.#writes)
   }
 
-  async settle(): Promise<void> {
+  /** Ends the member that is being read, whose rest will never come, and waits until no file is open. */
+  async stop(reason: unknown): Promise<void> {
+    this.#stopped = { reason }
+    this.#current?.destroy(reason)
     await Promise.allSettled(this.#writes)
   }
 
@@ -130,6 +143,11 @@ class TarSpool implements ArchiveFiles {
     }
   }
 
+  #throwIfStopped(): void {
+    this.#signal?.throwIfAborted()
+    if (this.#stopped !== undefined) throw this.#stopped.reason
+  }
+
   #addLink(name: string, target: string): void {
     if (this.#files.has(name)) throw new LayerError(this.label, name, 'is there twice')
     this.#links.set(name, memberName(this.label, target))
@@ -137,7 +155,8 @@ class TarSpool implements ArchiveFiles {
 
   async #saveFile(entry: ReadEntry, name: string): Promise<void> {
     this.#bytes += entry.size
-    if (this.#bytes > this.#maxBytes) throw new LayerError(this.label, name, `the archive holds more than ${this.#maxBytes} bytes`)
+    if (this.#bytes > this.#maxBytes)
+      throw new LayerError(this.label, name, `the archive holds more than ${this.#maxBytes} bytes`)
     if (this.#files.has(name) || this.#links.has(name)) throw new LayerError(this.label, name, 'is there twice')
     const path = join(this.#dir, String(this.#members))
     // Claimed before the first await, so that a second member of this name is seen.
@@ -146,17 +165,28 @@ class TarSpool implements ArchiveFiles {
     const file = await open(path, 'wx', 0o600)
     let written = 0
     try {
+      this.#throwIfStopped()
       for await (const chunk of entry as AsyncIterable<Uint8Array>) {
-        this.#signal?.throwIfAborted()
         hash.update(chunk)
         await file.writeFile(chunk)
         written += chunk.byteLength
+        // A stopped entry gives neither data nor an end, so it must not be asked for more.
+        this.#throwIfStopped()
       }
     } finally {
       await file.close()
     }
-    if (written !== entry.size) throw new LayerError(this.label, name, `is cut short: ${written} of ${entry.size} bytes`)
+    if (written !== entry.size)
+      throw new LayerError(this.label, name, `is cut short: ${written} of ${entry.size} bytes`)
     this.#files.set(name, { path, sizeBytes: written, sha256: finishDigest(hash), owned: true })
+  }
+}
+
+async function eventOrFailure(parser: Parser, event: string, failure: AbortController): Promise<void> {
+  try {
+    await once(parser, event, { signal: failure.signal })
+  } catch (error) {
+    throw failure.signal.aborted ? failure.signal.reason : error
   }
 }
 

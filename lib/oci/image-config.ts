@@ -1,6 +1,6 @@
 import * as v from 'valibot'
-import { type Digest, isDigest } from './digest.ts'
 import { LayerError } from '../errors.ts'
+import { type Digest, isDigest } from './digest.ts'
 
 /** Media types of OCI images, and of Docker's schema 2 before them. */
 export const kMediaType = {
@@ -31,7 +31,9 @@ const textMapSchema = v.record(v.string(), v.string())
 const textListSchema = v.array(v.string())
 const emptyMapSchema = v.pipe(
   v.record(v.string(), v.unknown()),
-  v.transform((map) => Object.fromEntries(Object.keys(map).map((key) => [key, {}])) as Record<string, Record<string, never>>),
+  v.transform(
+    (map) => Object.fromEntries(Object.keys(map).map((key) => [key, {}])) as Record<string, Record<string, never>>,
+  ),
 )
 
 const platformSchema = v.object({
@@ -100,7 +102,10 @@ const imageConfigSchema = v.object({
   created: v.optional(v.string()),
   author: v.optional(v.string()),
   config: v.optional(runtimeConfigSchema, {}),
-  rootfs: v.object({ type: v.literal('layers'), diff_ids: v.optional(v.pipe(v.array(digestSchema), v.maxLength(1024)), []) }),
+  rootfs: v.object({
+    type: v.literal('layers'),
+    diff_ids: v.optional(v.pipe(v.array(digestSchema), v.maxLength(1024)), []),
+  }),
   history: v.optional(
     v.array(
       v.object({
@@ -175,7 +180,12 @@ export function layerMediaType(firstBytes: Uint8Array): string {
   return zstd ? kMediaType.layerZstd : kMediaType.layerTar
 }
 
-function parseDocument<S extends v.GenericSchema>(schema: S, bytes: Uint8Array, what: string, maxBytes: number): v.InferOutput<S> {
+function parseDocument<S extends v.GenericSchema>(
+  schema: S,
+  bytes: Uint8Array,
+  what: string,
+  maxBytes: number,
+): v.InferOutput<S> {
   if (bytes.byteLength > maxBytes) {
     throw new LayerError(what, undefined, `is ${bytes.byteLength} bytes long; at most ${maxBytes} are read`)
   }

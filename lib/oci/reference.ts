@@ -1,5 +1,5 @@
-import { type Digest, isDigest, parseDigest } from './digest.ts'
 import { InvalidReferenceError } from '../errors.ts'
+import { type Digest, isDigest, parseDigest } from './digest.ts'
 
 const kDefaultDomain = 'docker.io'
 const kMaxNameLength = 255
@@ -52,7 +52,11 @@ export class Reference {
     checkPath(text, path, pathOffset)
     const fullPath = domain === kDefaultDomain && !path.includes('/') ? `library/${path}` : path
     if (domain.length + 1 + fullPath.length > kMaxNameLength) {
-      throw new InvalidReferenceError(text, kMaxNameLength, `the repository name is longer than ${kMaxNameLength} characters`)
+      throw new InvalidReferenceError(
+        text,
+        kMaxNameLength,
+        `the repository name is longer than ${kMaxNameLength} characters`,
+      )
     }
     return new Reference(domain, fullPath, tag ?? (digest === undefined ? 'latest' : undefined), digest)
   }
@@ -106,7 +110,10 @@ function splitTail(text: string): { name: string; tag: string | undefined; diges
   const tag = head.slice(colon + 1)
   if (!kTagPattern.test(tag)) {
     const bad = tag.slice(0, 128).search(/[^\w.-]/)
-    const reason = tag === '' ? 'the tag is empty' : 'a tag has 1 to 128 of the characters A-Z a-z 0-9 _ . - and starts with none of . -'
+    const reason =
+      tag === ''
+        ? 'the tag is empty'
+        : 'a tag has 1 to 128 of the characters A-Z a-z 0-9 _ . - and starts with none of . -'
     throw new InvalidReferenceError(text, colon + 1 + Math.max(bad, 0), reason)
   }
   return { name: head.slice(0, colon), tag, digest }

@@ -8,8 +8,17 @@ import { dirname } from 'node:path'
  * @param scratch - a path on the same file system that nobody else uses; gone afterwards, unless the process is killed.
  * @param mode - permission bits, whatever the umask. @default 0o600
  */
-export async function writeFileAtomic(scratch: string, target: string, bytes: Uint8Array | string, mode = 0o600): Promise<void> {
-  const file = await open(scratch, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, mode)
+export async function writeFileAtomic(
+  scratch: string,
+  target: string,
+  bytes: Uint8Array | string,
+  mode = 0o600,
+): Promise<void> {
+  const file = await open(
+    scratch,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    mode,
+  )
   try {
     await file.writeFile(bytes)
     await file.chmod(mode)

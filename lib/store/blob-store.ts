@@ -2,11 +2,18 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { LayerError, NotFoundError } from '../errors.ts'
+import {
+  type Digest,
+  type DigestAlgorithm,
+  digestAlgorithm,
+  digestOf,
+  finishDigest,
+  verifyDigest,
+} from '../oci/digest.ts'
 import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
 import type { Session } from './session.ts'
-import { type Digest, type DigestAlgorithm, digestAlgorithm, digestOf, finishDigest, verifyDigest } from '../oci/digest.ts'
-import { LayerError, NotFoundError } from '../errors.ts'
 
 /** Blobs of the OCI layout: `oci/blobs/<algorithm>/<hex>`. A blob that is there is complete and was verified. */
 export class BlobStore {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
-import { isErrno } from './atomic.ts'
 import { isDigest } from '../oci/digest.ts'
+import { isErrno } from './atomic.ts'
 
 /** The fields of `containers/<id>/state.json` that the store itself reads; the rest passes through unchanged. */
 const containerStateSchema = v.looseObject({

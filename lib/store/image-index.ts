@@ -1,12 +1,12 @@
 import { readFile, stat } from 'node:fs/promises'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { type Descriptor, kMediaType, parseIndex } from '../oci/image-config.ts'
+import { Reference } from '../oci/reference.ts'
 import { isErrno, writeFileAtomic } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
 import { acquireLock } from './lock.ts'
 import type { StoreNative } from './native.ts'
 import type { Session } from './session.ts'
-import { type Descriptor, kMediaType, parseIndex } from '../oci/image-config.ts'
-import { isDigest, type Digest } from '../oci/digest.ts'
-import { Reference } from '../oci/reference.ts'
 
 /** Annotations of descriptors in index.json. */
 export const kAnnotation = {
@@ -61,7 +61,9 @@ export class ImageIndex {
 
   /** Runs `work` alone; it gets the list, and what it returns (when not `undefined`) is written before the lock ends. */
   async update<T>(
-    work: (entries: readonly IndexEntry[]) => Promise<{ entries?: readonly IndexEntry[]; result: T; after?: () => Promise<void> }>,
+    work: (
+      entries: readonly IndexEntry[],
+    ) => Promise<{ entries?: readonly IndexEntry[]; result: T; after?: () => Promise<void> }>,
     signal?: AbortSignal,
   ): Promise<T> {
     await using _lock = await acquireLock(this.#native, this.#layout.lock('images'), { signal })

@@ -1,8 +1,5 @@
-import type { BlobStore } from './blob-store.ts'
-import { type ImageIndex, type IndexEntry, withReferences } from './image-index.ts'
-import type { LayerStore } from './layer-store.ts'
-import type { Pins } from './pins.ts'
-import { type Digest, digestHex, digestOf, isDigest } from '../oci/digest.ts'
+import { ConflictError, InvalidReferenceError, LayerError, NotFoundError } from '../errors.ts'
+import { type Digest, digestHex, isDigest } from '../oci/digest.ts'
 import {
   type ImageConfig,
   type ImageManifest,
@@ -13,7 +10,10 @@ import {
   parseManifest,
 } from '../oci/image-config.ts'
 import { Reference } from '../oci/reference.ts'
-import { ConflictError, InvalidReferenceError, LayerError, NotFoundError } from '../errors.ts'
+import type { BlobStore } from './blob-store.ts'
+import { type ImageIndex, type IndexEntry, withReferences } from './image-index.ts'
+import type { LayerStore } from './layer-store.ts'
+import type { Pins } from './pins.ts'
 
 /** An image of the store, read and verified. */
 export interface StoredImage {
@@ -90,11 +90,6 @@ export class ImageStore {
     return () => this.#pins.release(name)
   }
 
-  /** Runs `work` while nothing is swept, for content that can only be named once it is there. */
-  whileNothingIsSwept<T>(work: () => Promise<T>): Promise<T> {
-    return this.#index.shared(work)
-  }
-
   /** Lists a new image, or gives new names to one that is listed. Layers and blobs must be there and kept. */
   async add(image: NewImage): Promise<StoredImage> {
     const digest = await this.#blobs.write(image.manifest)
@@ -139,7 +134,10 @@ export class ImageStore {
    */
   async remove(digest: Digest, force: boolean): Promise<void> {
     if (!force && this.#inUse.has(digest)) {
-      throw new ConflictError(`Image ${digest} is in use by a container.`, 'remove the container, or pass { force: true }')
+      throw new ConflictError(
+        `Image ${digest} is in use by a container.`,
+        'remove the container, or pass { force: true }',
+      )
     }
     await this.#index.update(async (entries) => {
       const rest = entries.filter((entry) => entry.digest !== digest)
@@ -209,7 +207,8 @@ function findByName(entries: readonly IndexEntry[], name: string): IndexEntry | 
   const canonical = reference?.toString()
   const byTag = entries.find((e) => canonical !== undefined && e.references.includes(canonical))
   if (byTag !== undefined) return byTag
-  if (reference?.digest !== undefined) return entries.find((e) => e.digest === reference.digest || e.id === reference.digest)
+  if (reference?.digest !== undefined)
+    return entries.find((e) => e.digest === reference.digest || e.id === reference.digest)
   if (new Set(byId.map((e) => e.id)).size > 1) {
     throw new ConflictError(`Several images have an id that starts with ${name}.`, 'give more characters of the id')
   }
@@ -227,9 +226,4 @@ function parseUnlessId(name: string, isId: boolean): Reference | undefined {
 
 function hexOf(digest: Digest | undefined): string {
   return digest === undefined ? '' : digestHex(digest)
-}
-
-/** Id that an image with this configuration has. */
-export function imageId(config: Uint8Array): Digest {
-  return digestOf(config)
 }

@@ -1,9 +1,9 @@
 import { access, readFile, rename } from 'node:fs/promises'
+import type { Digest } from '../oci/digest.ts'
 import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
 import { removeTree } from './remove-tree.ts'
 import type { Session } from './session.ts'
-import type { Digest } from '../oci/digest.ts'
 
 /** What is known of an unpacked layer, beside its files. */
 export interface LayerInfo {
@@ -114,7 +114,11 @@ export class LayerStore {
   /** Moves an unpacked layer to its place; where the same layer is there already, the new one is dropped. */
   async publish(dir: string, info: LayerInfo): Promise<void> {
     // First what describes it: the directory's name is what makes the layer exist.
-    await writeFileAtomic(this.#session.tmpPath('layer-info'), this.#layout.layerInfo(info.diffId), `${JSON.stringify(info)}\n`)
+    await writeFileAtomic(
+      this.#session.tmpPath('layer-info'),
+      this.#layout.layerInfo(info.diffId),
+      `${JSON.stringify(info)}\n`,
+    )
     try {
       await rename(dir, this.path(info.diffId))
       await syncDirectory(this.#layout.layers)

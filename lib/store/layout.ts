@@ -1,9 +1,9 @@
-import { geteuid } from 'node:process'
 import { lstat, mkdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { isErrno, makeDirectory, writeFileAtomic } from './atomic.ts'
-import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts'
+import { geteuid } from 'node:process'
 import { WherryError } from '../errors.ts'
+import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts'
+import { isErrno, makeDirectory, writeFileAtomic } from './atomic.ts'
 
 const kFormatVersion = 1
 
@@ -91,7 +91,12 @@ export async function prepareLayout(layout: StoreLayout, scratchName: string): P
   const scratch = join(layout.tmp, scratchName)
   await writeFileAtomic(`${scratch}.layout`, join(layout.oci, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}\n', 0o644)
   // The marker comes last: with it, everything else is there. index.json comes with the first image.
-  await writeFileAtomic(`${scratch}.marker`, layout.marker, `${JSON.stringify({ formatVersion: kFormatVersion })}\n`, 0o644)
+  await writeFileAtomic(
+    `${scratch}.marker`,
+    layout.marker,
+    `${JSON.stringify({ formatVersion: kFormatVersion })}\n`,
+    0o644,
+  )
 }
 
 const directories: readonly (readonly [string, number])[] = [

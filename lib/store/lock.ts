@@ -1,8 +1,8 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { StoreNative } from './native.ts'
 import { TimeoutError } from '../errors.ts'
+import type { StoreNative } from './native.ts'
 
 const kFirstDelayMs = 1
 const kLongestDelayMs = 25
@@ -51,7 +51,11 @@ export async function acquireLock(native: StoreNative, path: string, options: Lo
   const file = await openLockFile(path)
   try {
     const deadline = performance.now() + timeoutMs
-    for (let pauseMs = kFirstDelayMs; !native.ofdLock(file.fd, mode); pauseMs = Math.min(pauseMs * 2, kLongestDelayMs)) {
+    for (
+      let pauseMs = kFirstDelayMs;
+      !native.ofdLock(file.fd, mode);
+      pauseMs = Math.min(pauseMs * 2, kLongestDelayMs)
+    ) {
       if (performance.now() > deadline) throw new TimeoutError(`Waiting for the lock ${path}`, timeoutMs)
       await pause(pauseMs * (0.5 + Math.random()), signal)
     }

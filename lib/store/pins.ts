@@ -1,10 +1,9 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type Digest, isDigest } from '../oci/digest.ts'
 import { isErrno } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
 import type { Session } from './session.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
 
 /**
  * Content that this session needs although no image in the list may name it: what is being loaded, and the images it has used.
@@ -27,8 +26,9 @@ export class Pins {
     return this.#held.has(name)
   }
 
-  /** @param name - of the pin; made up when absent. @returns the name, for {@link release}. */
-  async hold(digests: readonly Digest[], name = `load-${this.#next++}`): Promise<string> {
+  /** @param givenName - of the pin; made up when absent. @returns the name, for {@link release}. */
+  async hold(digests: readonly Digest[], givenName?: string): Promise<string> {
+    const name = givenName ?? `load-${this.#next++}`
     const path = join(this.#dir, name)
     const text = `${digests.join('\n')}\n`
     try {

@@ -31,7 +31,11 @@ export interface RepairReport {
  * Puts right what processes left that were killed. Several processes may do this at once: each dead session is taken by the one
  * that gets its lock. Nothing of a live session is touched.
  */
-export async function repairStore(parts: { layout: StoreLayout; native: StoreNative; session: Session }): Promise<RepairReport> {
+export async function repairStore(parts: {
+  layout: StoreLayout
+  native: StoreNative
+  session: Session
+}): Promise<RepairReport> {
   const { layout, session } = parts
   // In this order: a session that starts after tmp/ has been listed has nothing in the listing.
   const tmpNames = await readdir(layout.tmp)

@@ -1,4 +1,6 @@
+import { rename } from 'node:fs/promises'
 import { debuglog } from 'node:util'
+import { isErrno } from './atomic.ts'
 import { BlobStore } from './blob-store.ts'
 import { ImageIndex } from './image-index.ts'
 import { ImageStore } from './image-store.ts'
@@ -11,8 +13,6 @@ import { removeTree } from './remove-tree.ts'
 import { type RepairReport, repairStore } from './repair.ts'
 import { Session } from './session.ts'
 import { type Swept, sweepContent } from './sweep.ts'
-import { rename } from 'node:fs/promises'
-import { isErrno } from './atomic.ts'
 
 const debug = debuglog('wherry-store')
 
@@ -104,7 +104,12 @@ export class Store {
 
   /** Deletes content that no image, container or session needs. */
   async sweep(): Promise<Swept> {
-    const swept = await sweepContent({ layout: this.layout, session: this.session, index: this.#index, blobs: this.blobs })
+    const swept = await sweepContent({
+      layout: this.layout,
+      session: this.session,
+      index: this.#index,
+      blobs: this.blobs,
+    })
     for (const path of swept.trash) this.#delete(path)
     return swept
   }

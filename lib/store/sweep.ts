@@ -1,12 +1,5 @@
 import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { BlobStore } from './blob-store.ts'
-import { readContainerState } from './container-state.ts'
-import { type IndexEntry, type ImageIndex } from './image-index.ts'
-import type { StoreLayout } from './layout.ts'
-import { namesIn, readAllPins } from './pins.ts'
-import type { Session } from './session.ts'
-import { isErrno } from './atomic.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import {
   isIndexMediaType,
@@ -16,6 +9,13 @@ import {
   parseIndex,
   parseManifest,
 } from '../oci/image-config.ts'
+import { isErrno } from './atomic.ts'
+import type { BlobStore } from './blob-store.ts'
+import { readContainerState } from './container-state.ts'
+import type { ImageIndex, IndexEntry } from './image-index.ts'
+import type { StoreLayout } from './layout.ts'
+import { namesIn, readAllPins } from './pins.ts'
+import type { Session } from './session.ts'
 
 /** What a sweep took away, as paths in tmp/ that are still to be deleted. */
 export interface Swept {
@@ -37,7 +37,10 @@ export function sweepContent(parts: {
   return parts.index.update(async (entries) => ({ result: await sweep(parts, entries) }))
 }
 
-async function sweep(parts: { layout: StoreLayout; session: Session; blobs: BlobStore }, entries: readonly IndexEntry[]): Promise<Swept> {
+async function sweep(
+  parts: { layout: StoreLayout; session: Session; blobs: BlobStore },
+  entries: readonly IndexEntry[],
+): Promise<Swept> {
   const { layout, session, blobs } = parts
   const needed = await readAllPins(layout)
   for (const digest of await containerContent(layout)) needed.add(digest)
@@ -86,7 +89,13 @@ async function containerContent(layout: StoreLayout): Promise<Digest[]> {
 }
 
 /** Adds a manifest and everything below it. What cannot be read needs nothing: such an image cannot be used either. */
-async function addContent(blobs: BlobStore, digest: Digest, isIndex: boolean, needed: Set<Digest>, depth: number): Promise<void> {
+async function addContent(
+  blobs: BlobStore,
+  digest: Digest,
+  isIndex: boolean,
+  needed: Set<Digest>,
+  depth: number,
+): Promise<void> {
   needed.add(digest)
   if (depth > 4) return
   try {

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type TestContext } from 'node:test'
+import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import { Engine } from '../../lib/engine.ts'
 
@@ -11,7 +11,7 @@ const execFileAsync = promisify(execFile)
 
 /** Runs a program and gives its standard output; a failure carries its standard error. */
 export async function run(command: string, ...args: string[]): Promise<string> {
-  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` }
+  const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` }
   return (await execFileAsync(command, args, { env, maxBuffer: 64 * 1024 * 1024 })).stdout
 }
 
@@ -56,7 +56,18 @@ export async function makeOciLayout(dir: string, tag = 'demo'): Promise<string> 
   await run('umoci', 'new', '--image', image)
   await run('umoci', 'raw', 'add-layer', '--image', image, await packTar(rootfs, join(dir, 'rootfs.tar')))
   await run('umoci', 'raw', 'add-layer', '--image', image, await packTar(dir, join(dir, 'extra.tar'), './srv'))
-  await run('umoci', 'config', '--image', image, '--config.cmd', '/bin/sh', '--config.env', 'WHO=umoci', '--architecture', 'amd64')
+  await run(
+    'umoci',
+    'config',
+    '--image',
+    image,
+    '--config.cmd',
+    '/bin/sh',
+    '--config.env',
+    'WHO=umoci',
+    '--architecture',
+    'amd64',
+  )
   return layout
 }
 

@@ -9,8 +9,8 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Ajv } from 'ajv'
 import { Engine } from '../../lib/engine.ts'
-import { Image } from '../../lib/image.ts'
 import { ConflictError, InvalidOptionError, LayerError, NotFoundError, WherryError } from '../../lib/errors.ts'
+import { Image } from '../../lib/image.ts'
 import { digestHex, parseDigest } from '../../lib/oci/digest.ts'
 import { needs } from '../helpers/needs.ts'
 import { packageRoot } from '../helpers/package-root.ts'
@@ -31,7 +31,10 @@ test('imports a tar, gzipped or not, by path or stream, and keeps the blob as gi
   assert.deepEqual(plain.rootfs, gzip.rootfs)
   assert.match(plain.layers[0]?.mediaType ?? '', /tar$/)
   assert.match(gzip.layers[0]?.mediaType ?? '', /tar\+gzip$/)
-  assert.deepEqual(await readFile(engine.store.blobs.path(gzip.layers[0]?.digest ?? parseDigest(''))), await readFile(`${tar}.gz`))
+  assert.deepEqual(
+    await readFile(engine.store.blobs.path(gzip.layers[0]?.digest ?? parseDigest(''))),
+    await readFile(`${tar}.gz`),
+  )
   const again = await Image.import(`${tar}.gz`, { engine, config, created: new Date(0) })
   assert.equal(again.id, gzip.id)
   assert.equal((await Image.list({ engine })).length, 2)
@@ -54,7 +57,10 @@ test('another process and another program see the image', async (t) => {
   const seen = await Image.get('base:1', { engine: other })
   assert.equal(seen.digest, image.digest)
   await seen.tag('base:2')
-  assert.deepEqual((await Image.get('base:2', { engine })).tags, ['docker.io/library/base:1', 'docker.io/library/base:2'])
+  assert.deepEqual((await Image.get('base:2', { engine })).tags, [
+    'docker.io/library/base:1',
+    'docker.io/library/base:2',
+  ])
   await image.remove()
   await engine.store.idle()
   assert.ok(seen.rootfs.kind === 'layers')
@@ -74,10 +80,17 @@ test('documents follow the schemas of the image specification', async (t) => {
   const dir = await tempDir(t)
   const engine = await openEngine(t, join(dir, 'root'))
   const tar = await packTar(await makeRootfs(dir), join(dir, 'rootfs.tar'))
-  const config = { Cmd: ['/bin/sh'], Env: ['A=b'], Volumes: { '/v': {} }, ExposedPorts: { '80/tcp': {} }, Labels: { a: 'b' } }
+  const config = {
+    Cmd: ['/bin/sh'],
+    Env: ['A=b'],
+    Volumes: { '/v': {} },
+    ExposedPorts: { '80/tcp': {} },
+    Labels: { a: 'b' },
+  }
   const image = await Image.import(tar, { engine, config, reference: 'base:1' })
   const check = makeValidator(schemas)
-  const blob = async (digest: string) => JSON.parse(await readFile(engine.store.blobs.path(parseDigest(digest)), 'utf8')) as unknown
+  const blob = async (digest: string) =>
+    JSON.parse(await readFile(engine.store.blobs.path(parseDigest(digest)), 'utf8')) as unknown
   check('image-manifest-schema.json', await blob(image.digest ?? ''))
   check('config-schema.json', await blob(image.id))
   check('image-index-schema.json', JSON.parse(await readFile(join(engine.root, 'oci/index.json'), 'utf8')))
@@ -88,24 +101,42 @@ test('says what is wrong with options, files and tars', async (t) => {
   const dir = await tempDir(t)
   const engine = await openEngine(t, join(dir, 'root'))
   const bad = (options: object) => Image.import('/nowhere', options)
-  await assert.rejects(bad({ engine, confg: {} }), (error) => error instanceof InvalidOptionError && /'config'/.test(error.hint ?? ''))
-  await assert.rejects(bad({ engine, config: { cmd: ['x'] } }), (error) => error instanceof InvalidOptionError && /'Cmd'/.test(error.hint ?? ''))
-  await assert.rejects(bad({ engine, config: { Cmd: 'x' } }), (error) => error instanceof InvalidOptionError && error.option === 'config.Cmd')
+  await assert.rejects(
+    bad({ engine, confg: {} }),
+    (error) => error instanceof InvalidOptionError && /'config'/.test(error.hint ?? ''),
+  )
+  await assert.rejects(
+    bad({ engine, config: { cmd: ['x'] } }),
+    (error) => error instanceof InvalidOptionError && /'Cmd'/.test(error.hint ?? ''),
+  )
+  await assert.rejects(
+    bad({ engine, config: { Cmd: 'x' } }),
+    (error) => error instanceof InvalidOptionError && error.option === 'config.Cmd',
+  )
   await assert.rejects(bad({ engine, created: 1 }), InvalidOptionError)
   await assert.rejects(bad({ engine: {} }), InvalidOptionError)
   await assert.rejects(bad({ engine }), NotFoundError)
   await assert.rejects(Image.load('/nowhere', { engine }), NotFoundError)
   await assert.rejects(Image.get('nothing', { engine }), NotFoundError)
-  await assert.rejects(Engine.open({ rooot: dir } as object), (error) => error instanceof InvalidOptionError && /'root'/.test(error.hint ?? ''))
+  await assert.rejects(
+    Engine.open({ rooot: dir } as object),
+    (error) => error instanceof InvalidOptionError && /'root'/.test(error.hint ?? ''),
+  )
   await writeFile(join(dir, 'text'), 'this is no tar file, but it is longer than nothing\n'.repeat(100))
   await assert.rejects(Image.import(join(dir, 'text'), { engine }), LayerError)
   await assert.rejects(Image.load(join(dir, 'text'), { engine }), LayerError)
   const tar = await packTar(await makeRootfs(dir), join(dir, 'rootfs.tar'))
-  await assert.rejects(Image.load(tar, { engine }), (error) => error instanceof LayerError && /Image\.import/.test(error.hint ?? ''))
+  await assert.rejects(
+    Image.load(tar, { engine }),
+    (error) => error instanceof LayerError && /Image\.import/.test(error.hint ?? ''),
+  )
   await engine.store.idle()
   assert.deepEqual(await readdir(join(engine.root, 'tmp')), [])
   await engine.close()
-  await assert.rejects(Image.list({ engine }), (error) => error instanceof WherryError && error.code === 'ERR_ENGINE_CLOSED')
+  await assert.rejects(
+    Image.list({ engine }),
+    (error) => error instanceof WherryError && error.code === 'ERR_ENGINE_CLOSED',
+  )
 })
 
 test('the host as an image has nothing in the store', async () => {
@@ -149,7 +180,9 @@ function makeValidator(dir: string): (schema: string, value: unknown) => void {
   // Draft 4 marks a schema with `id`, and mixes in ids inside that are no addresses; files refer to each other by name.
   for (const name of readdirSync(dir)) {
     const text = readFileSync(join(dir, name), 'utf8')
-    const schema = JSON.parse(text, (key, value: unknown) => (key === 'id' || key === '$schema') && typeof value === 'string' ? undefined : value)
+    const schema = JSON.parse(text, (key, value: unknown) =>
+      (key === 'id' || key === '$schema') && typeof value === 'string' ? undefined : value,
+    )
     ajv.addSchema(schema as object, name)
   }
   return (schema, value) => {

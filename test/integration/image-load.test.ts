@@ -3,8 +3,8 @@ import { createReadStream } from 'node:fs'
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { Image, type ImageProgress } from '../../lib/image.ts'
 import { ConflictError, IntegrityError, LayerError, NotFoundError, PlatformError } from '../../lib/errors.ts'
+import { Image, type ImageProgress } from '../../lib/image.ts'
 import { digestOf } from '../../lib/oci/digest.ts'
 import { needs } from '../helpers/needs.ts'
 import { first, makeOciLayout, openEngine, run, skopeoInspect, tempDir } from './image-fixtures.ts'
@@ -25,7 +25,10 @@ test('loads an OCI layout made by umoci, and skopeo reads what the store holds',
   const image = first(await Image.load(layout, { engine }))
   const foreign = await skopeoInspect(`oci:${layout}:demo`)
   assert.equal(image.digest, foreign.Digest)
-  assert.deepEqual(image.layers.map((layer) => layer.digest), foreign.Layers)
+  assert.deepEqual(
+    image.layers.map((layer) => layer.digest),
+    foreign.Layers,
+  )
   assert.deepEqual(image.tags, [])
   assert.deepEqual(image.config.Env, ['WHO=umoci'])
   assert.equal(image.rootfs.kind, 'layers')
@@ -71,11 +74,19 @@ test('loads an image that buildah made', async (t) => {
   const container = (await run('buildah', ...options, 'from', 'scratch')).trim()
   await run('buildah', ...options, 'copy', container, join(dir, 'rootfs'), '/')
   await run('buildah', ...options, 'config', '--entrypoint', '["/bin/busybox"]', '--label', 'a=b', container)
-  await run('buildah', ...options, 'commit', '--format', 'docker', container, `docker-archive:${dir}/b.tar:from/buildah:1`)
+  await run(
+    'buildah',
+    ...options,
+    'commit',
+    '--format',
+    'docker',
+    container,
+    `docker-archive:${dir}/b.tar:from/buildah:1`,
+  )
   const engine = await openEngine(t, join(dir, 'root'))
   const image = first(await Image.load(join(dir, 'b.tar'), { engine }))
   assert.deepEqual(image.config.Entrypoint, ['/bin/busybox'])
-  assert.equal(image.config.Labels?.['a'], 'b')
+  assert.equal(image.config.Labels?.a, 'b')
   assert.deepEqual(image.tags, ['docker.io/from/buildah:1'])
   assert.ok((await image.history()).some((step) => step.layer !== undefined))
 })
@@ -133,7 +144,10 @@ test('refuses wrong digests, sizes and cut archives, and keeps nothing', async (
     const bad = Buffer.from(good)
     bad.writeUInt8((bad.at(-9) ?? 0) ^ 1, bad.byteLength - 9)
     await writeFile(path, bad)
-    await assert.rejects(Image.load(layout, { engine }), (error) => error instanceof IntegrityError || error instanceof LayerError)
+    await assert.rejects(
+      Image.load(layout, { engine }),
+      (error) => error instanceof IntegrityError || error instanceof LayerError,
+    )
     await writeFile(path, Buffer.concat([good, Buffer.from('x')]))
     await assert.rejects(Image.load(layout, { engine }), IntegrityError)
     await writeFile(path, good)
@@ -148,9 +162,13 @@ test('refuses a layer whose content is not what the configuration says', async (
   const dir = await tempDir(t)
   const layout = await makeOciLayout(dir)
   const blob = (digest: string) => join(layout, 'blobs/sha256', digest.slice(7))
-  const index = JSON.parse(await readFile(join(layout, 'index.json'), 'utf8')) as { manifests: { digest: string; size: number }[] }
+  const index = JSON.parse(await readFile(join(layout, 'index.json'), 'utf8')) as {
+    manifests: { digest: string; size: number }[]
+  }
   const entry = first(index.manifests)
-  const manifest = JSON.parse(await readFile(blob(entry.digest), 'utf8')) as { config: { digest: string; size: number } }
+  const manifest = JSON.parse(await readFile(blob(entry.digest), 'utf8')) as {
+    config: { digest: string; size: number }
+  }
   const config = JSON.parse(await readFile(blob(manifest.config.digest), 'utf8')) as { rootfs: { diff_ids: string[] } }
   config.rootfs.diff_ids.reverse()
   const put = async (value: unknown): Promise<{ digest: string; size: number }> => {
@@ -172,7 +190,9 @@ test('chooses the platform in a nested index, or says which there are', async (t
   const dir = await tempDir(t)
   const layout = await makeOciLayout(dir)
   const path = join(layout, 'index.json')
-  const index = JSON.parse(await readFile(path, 'utf8')) as { manifests: { digest: string; annotations?: unknown; platform?: unknown }[] }
+  const index = JSON.parse(await readFile(path, 'utf8')) as {
+    manifests: { digest: string; annotations?: unknown; platform?: unknown }[]
+  }
   const entry = first(index.manifests)
   delete entry.annotations
   const inner = Buffer.from(
@@ -187,7 +207,10 @@ test('chooses the platform in a nested index, or says which there are', async (t
   )
   await writeFile(join(layout, 'blobs/sha256', digestOf(inner).slice(7)), inner)
   const mediaType = 'application/vnd.oci.image.index.v1+json'
-  const annotations = { 'org.opencontainers.image.ref.name': '1.0', 'io.containerd.image.name': 'docker.io/multi/arch:1.0' }
+  const annotations = {
+    'org.opencontainers.image.ref.name': '1.0',
+    'io.containerd.image.name': 'docker.io/multi/arch:1.0',
+  }
   const manifests = [{ mediaType, digest: digestOf(inner), size: inner.byteLength, annotations }]
   await writeFile(path, JSON.stringify({ schemaVersion: 2, manifests }))
   const engine = await openEngine(t, join(dir, 'root'))

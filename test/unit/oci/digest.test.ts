@@ -26,7 +26,8 @@ for (const [text, position] of [
   test(`refuses ${JSON.stringify(text)}`, () => {
     assert.throws(
       () => parseDigest(text),
-      (error) => error instanceof InvalidReferenceError && error.position === position && error.code === 'ERR_INVALID_REFERENCE',
+      (error) =>
+        error instanceof InvalidReferenceError && error.position === position && error.code === 'ERR_INVALID_REFERENCE',
     )
     assert.equal(isDigest(text), false)
   })

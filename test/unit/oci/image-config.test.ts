@@ -21,7 +21,14 @@ test('reads a Docker configuration with null fields', () => {
     bytes({
       architecture: 'amd64',
       os: 'linux',
-      config: { Env: null, Cmd: ['sh'], Entrypoint: null, Volumes: { '/data': {} }, ArgsEscaped: true, Healthcheck: { Test: ['CMD', 'x'] } },
+      config: {
+        Env: null,
+        Cmd: ['sh'],
+        Entrypoint: null,
+        Volumes: { '/data': {} },
+        ArgsEscaped: true,
+        Healthcheck: { Test: ['CMD', 'x'] },
+      },
       container_config: { Cmd: 7 },
       rootfs: { type: 'layers', diff_ids: [kDigest] },
       history: null,
@@ -34,14 +41,24 @@ test('reads a Docker configuration with null fields', () => {
 })
 
 test('names the field that does not fit', () => {
-  const manifest = { schemaVersion: 2, config: { mediaType: 'x', digest: kDigest, size: 1 }, layers: [{ digest: '../../x', size: 1 }] }
+  const manifest = {
+    schemaVersion: 2,
+    config: { mediaType: 'x', digest: kDigest, size: 1 },
+    layers: [{ digest: '../../x', size: 1 }],
+  }
   assert.throws(
     () => parseManifest(bytes(manifest), 'sha256:m'),
     (error) => error instanceof LayerError && /field 'layers\.0\.digest' is not valid/.test(error.message),
   )
   assert.throws(() => parseManifest(bytes({ ...manifest, layers: [], schemaVersion: 1 }), 'm'), /schemaVersion/)
-  assert.throws(() => parseIndex(bytes({ schemaVersion: 2, manifests: [{ digest: kDigest, size: -1 }] }), 'i'), /manifests\.0\.size/)
-  assert.throws(() => parseIndex(bytes({ schemaVersion: 2, manifests: [{ digest: kDigest, size: 1e300 }] }), 'i'), /size/)
+  assert.throws(
+    () => parseIndex(bytes({ schemaVersion: 2, manifests: [{ digest: kDigest, size: -1 }] }), 'i'),
+    /manifests\.0\.size/,
+  )
+  assert.throws(
+    () => parseIndex(bytes({ schemaVersion: 2, manifests: [{ digest: kDigest, size: 1e300 }] }), 'i'),
+    /size/,
+  )
 })
 
 test('refuses what is no JSON, is not UTF-8, or is too long, without repeating it', () => {
@@ -57,7 +74,7 @@ test('does not take prototype keys for its own', () => {
   const text = `{"rootfs":{"type":"layers"},"config":{"Labels":{"__proto__":"x","a":"b"}},"__proto__":{"os":"evil"}}`
   const config = parseImageConfig(Buffer.from(text), 'c')
   assert.equal(config.os, '')
-  assert.equal(config.config.Labels?.['a'], 'b')
+  assert.equal(config.config.Labels?.a, 'b')
   assert.equal(({} as { os?: string }).os, undefined)
 })
 

@@ -34,13 +34,16 @@ for (const [text, canonical, short = canonical] of [
 
 test('has its parts', () => {
   const { domain, path, tag, digest, name } = Reference.parse(`localhost:5000/a/b:t@${kDigest}`)
-  assert.deepEqual({ domain, path, tag, digest, name }, {
-    domain: 'localhost:5000',
-    path: 'a/b',
-    tag: 't',
-    digest: kDigest,
-    name: 'localhost:5000/a/b',
-  })
+  assert.deepEqual(
+    { domain, path, tag, digest, name },
+    {
+      domain: 'localhost:5000',
+      path: 'a/b',
+      tag: 't',
+      digest: kDigest,
+      name: 'localhost:5000/a/b',
+    },
+  )
   assert.equal(Reference.parse('a:1').withTag('2').toString(), 'docker.io/library/a:2')
   assert.throws(() => Reference.parse('a').withTag('/'), InvalidReferenceError)
 })
@@ -76,7 +79,23 @@ for (const [text, position, reason] of [
 }
 
 test('parses or refuses any text, and what it gives parses to the same', () => {
-  const piece = fc.constantFrom('a', 'B', '0', '.', '-', '_', '/', ':', '@', 'localhost', 'sha256:', kDigest, ' ', 'é', '\0')
+  const piece = fc.constantFrom(
+    'a',
+    'B',
+    '0',
+    '.',
+    '-',
+    '_',
+    '/',
+    ':',
+    '@',
+    'localhost',
+    'sha256:',
+    kDigest,
+    ' ',
+    'é',
+    '\0',
+  )
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
       const text = pieces.join('')

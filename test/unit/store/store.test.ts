@@ -15,7 +15,11 @@ import { newRoot, openStore } from './open-root.ts'
 
 const kChild = fileURLToPath(import.meta.url.replace(/store\.test\.(js|ts)$/, 'session-process.$1'))
 
-async function startChild(t: TestContext, root: string, ...args: string[]): Promise<{ child: ChildProcess; session: string }> {
+async function startChild(
+  t: TestContext,
+  root: string,
+  ...args: string[]
+): Promise<{ child: ChildProcess; session: string }> {
   const child = spawn(execPath, [kChild, root, ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
   t.after(() => child.kill('SIGKILL'))
   const [line] = (await once(child.stdout, 'data')) as [Buffer]
@@ -87,9 +91,15 @@ test('repairs what a killed process left, and nothing of a live one', async (t) 
   ])
   await store.idle()
   const sessions = await readdir(join(root, 'sessions'))
-  assert.deepEqual(sessions.sort(), [live.session, `${live.session}.lock`, store.session.id, `${store.session.id}.lock`].sort())
+  assert.deepEqual(
+    sessions.sort(),
+    [live.session, `${live.session}.lock`, store.session.id, `${store.session.id}.lock`].sort(),
+  )
   const tmp = await readdir(join(root, 'tmp'))
-  assert.deepEqual(tmp.map((name) => name.split('.')[0]), [live.session])
+  assert.deepEqual(
+    tmp.map((name) => name.split('.')[0]),
+    [live.session],
+  )
   await killChild(live.child)
   assert.equal((await store.repair()).deadSessions[0]?.id, live.session)
   await store.idle()
@@ -126,11 +136,12 @@ test('marks containers as exited whose process is gone', async (t) => {
   await writeFile(join(root, 'containers/garbage/state.json'), '{"status":')
   const { exitedContainers } = await store.repair()
   assert.deepEqual([...exitedContainers].sort(), ['otherBoot', 'reused'])
-  const read = async (id: string) => JSON.parse(await readFile(join(root, 'containers', id, 'state.json'), 'utf8')) as Record<string, unknown>
+  const read = async (id: string) =>
+    JSON.parse(await readFile(join(root, 'containers', id, 'state.json'), 'utf8')) as Record<string, unknown>
   assert.deepEqual(await read('alive'), states.alive)
   const reused = await read('reused')
-  assert.equal(reused['status'], 'exited')
-  assert.equal(reused['name'], 'kept')
+  assert.equal(reused.status, 'exited')
+  assert.equal(reused.name, 'kept')
   assert.deepEqual(await read('done'), states.done)
 })
 
