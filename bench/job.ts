@@ -54,6 +54,8 @@ export interface LatencyResult {
   residentBytes: number
   hugePageBytes: number
   cgroups: string
+  /** System calls named by the seccomp profile that crun and runc are given; 0 when they run without a filter. */
+  peerSeccompEntries: number
   subjects: LatencySubjectResult[]
 }
 

@@ -25,6 +25,7 @@ export async function measureLatency(job: Job & { kind: 'latency' }, signal: Abo
       residentBytes: process.memoryUsage.rss(),
       hugePageBytes: await hugePageBytes(),
       cgroups: (await collectHostFacts()).cgroups,
+      peerSeccompEntries: pool.seccompEntries,
       subjects: [],
     }
     const entries: Entry[] = []

@@ -76,7 +76,9 @@ function interleavedSection(result: LatencyResult): string {
     ]
   })
   const size = formatMegabytes(result.residentBytes)
-  return `P1, interleaved with pauses, embedding process of ${size} (cgroups ${result.cgroups})\n\n${formatTable(columns, rows)}${absenceNotes(result.subjects)}`
+  const entries = result.peerSeccompEntries
+  const filter = entries === 0 ? 'without a seccomp filter' : `with ${entries} seccomp entries`
+  return `P1, interleaved with pauses, embedding process of ${size} (cgroups ${result.cgroups}; crun and runc ${filter})\n\n${formatTable(columns, rows)}${absenceNotes(result.subjects)}`
 }
 
 function blockSection(result: LatencyResult): string {

@@ -2,6 +2,8 @@
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findSeccompSource, makeFixtures } from './fixtures.ts'
+import { kDefaultCapabilities } from './oci-bundle.ts'
+import { countSeccompEntries, resolveDockerSeccomp } from './seccomp.ts'
 import { SkipError, type Subject } from './subject.ts'
 import { kCatalogue } from './subjects/catalogue.ts'
 
@@ -20,6 +22,12 @@ const kMustWork = new Set(['wherry', 'spawn'])
 export class SubjectPool {
   readonly #prepared: PreparedSubject[] = []
   readonly #started: Subject[] = []
+  /** System calls named by the profile of the OCI runtimes; 0 when there is no profile. */
+  readonly seccompEntries: number
+
+  private constructor(seccompEntries: number) {
+    this.seccompEntries = seccompEntries
+  }
 
   /** Makes the fixtures and prepares each subject, with one trial to see that it works here. */
   static async open(names: readonly string[], directory: string, packageRoot: string): Promise<SubjectPool> {
@@ -27,7 +35,7 @@ export class SubjectPool {
     await chmod(directory, 0o711)
     const fixtures = await makeFixtures(directory)
     const seccompSource = await findSeccompSource(packageRoot)
-    const pool = new SubjectPool()
+    const pool = new SubjectPool(countEntries(seccompSource))
     for (const name of names) {
       const make = kCatalogue.get(name)
       if (make === undefined) throw new RangeError(`no subject is called ${name}`)
@@ -66,6 +74,11 @@ export class SubjectPool {
       this.#prepared.push({ name: subject.name, ...(skip ? { skipped: message } : { failed: message }) })
     }
   }
+}
+
+function countEntries(seccompSource: unknown): number {
+  if (seccompSource === undefined) return 0
+  return countSeccompEntries(resolveDockerSeccomp(seccompSource, process.arch, kDefaultCapabilities))
 }
 
 /** Says an error in one line, with its causes. */

@@ -26,6 +26,7 @@ const kLatency: LatencyResult = {
   residentBytes: 55e6,
   hugePageBytes: 0,
   cgroups: 'v1',
+  peerSeccompEntries: 0,
   subjects: [
     measured('wherry', 3),
     measured('spawn', 4),
@@ -60,6 +61,7 @@ test('a table has ratios to the yardstick and to the library, and says why a sub
   const text = formatResults([kLatency])
   assert.match(text, /\| wherry +\| +3 \| +3\.00 \| +3\.00 \| +3\.00 \| +0\.75 × /)
   assert.match(text, /\| crun .* 20\.0 × \|$/m)
+  assert.match(text, /crun and runc without a seccomp filter/)
   assert.match(text, /^- dockerd skipped: not installed$/m)
 })
 
