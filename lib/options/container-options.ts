@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import type { SeccompProfile } from '../oci/seccomp-profile.ts'
 
 /** A byte count: a number of bytes, or a string as people write it (`'256m'`, `'1.5g'`; units b, k, m, g, t, powers of 1024). */
@@ -55,8 +55,8 @@ export interface CapabilityOptions {
 /** What a container's standard input is fed from. Text goes to `input`, so that a misspelt word is not taken for text. */
 export type StdinOption = 'pipe' | 'inherit' | 'ignore' | Uint8Array | Readable
 
-/** Where an output stream of a container goes. */
-export type OutputOption = 'pipe' | 'inherit' | 'ignore'
+/** Where an output stream of a container goes: into the result, to our own, nowhere, or to a stream (which is not ended). */
+export type OutputOption = 'pipe' | 'inherit' | 'ignore' | Writable
 
 /**
  * How a container runs. Every field may be left out; what the image's own configuration says is used then, and after that

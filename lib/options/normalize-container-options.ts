@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { Readable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
 import { InvalidOptionError } from '../errors.ts'
 import { parseSignal } from '../oci/signals.ts'
 import {
@@ -13,7 +13,7 @@ import {
   checkWord,
   kHidden,
 } from './checks.ts'
-import type { ContainerOptions, NormalizedContainerOptions } from './container-options.ts'
+import type { ContainerOptions, NormalizedContainerOptions, OutputOption } from './container-options.ts'
 import { kHostName, normalizeIsolation } from './isolation-options.ts'
 import { normalizeLimits } from './limit-options.ts'
 import { normalizeMounts } from './mount-options.ts'
@@ -96,8 +96,8 @@ export function normalizeContainerOptions(
     mounts: normalizeMounts(options.mounts),
     readOnly: checkBoolean('readOnly', options.readOnly, false),
     stdin: normalizeStdin(options),
-    stdout: checkWord('stdout', options.stdout, ['pipe', 'inherit', 'ignore']),
-    stderr: checkWord('stderr', options.stderr, ['pipe', 'inherit', 'ignore']),
+    stdout: normalizeOutput('stdout', options.stdout),
+    stderr: normalizeOutput('stderr', options.stderr),
     engine: options.engine,
   }
 }
@@ -240,6 +240,11 @@ function normalizeRun(
     limits: checkWord('limits', options.limits, ['strict', 'best-effort']),
     signal: signal ?? null,
   }
+}
+
+function normalizeOutput(option: string, value: unknown): OutputOption {
+  if (value instanceof Writable) return value
+  return checkWord(option, value as string | undefined, ['pipe', 'inherit', 'ignore'])
 }
 
 function normalizeStdin(options: ContainerOptions): NormalizedContainerOptions['stdin'] {

@@ -144,12 +144,23 @@ const condition: fc.Arbitrary<SeccompArg> = fc.record({
   op: fc.constantFrom(...kOps),
 })
 const conditions = fc.uniqueArray(condition, { minLength: 1, maxLength: 2, selector: ({ index }) => index })
-/** One system call with one action: what libseccomp does with several that fit is its own affair. */
+const equals = fc.array(
+  word.map((value): SeccompArg[] => [{ index: 0, value, op: 'SCMP_CMP_EQ' }]),
+  { minLength: 2, maxLength: 5 },
+)
+/**
+ * One system call with one action, and either one list of conditions or several equalities. Given `arg1 >= 1` or
+ * `arg2 <= 0 and arg1 <= 0`, libseccomp 2.5 lets (0, 0, 2) through: where it joins rules that overlap, it is no oracle.
+ */
 const call = (name: string): fc.Arbitrary<NonNullable<RuntimeSeccomp['syscalls']>> =>
   fc
     .tuple(
       fc.constantFrom<SeccompAction>('SCMP_ACT_ALLOW', 'SCMP_ACT_TRAP', 'SCMP_ACT_LOG'),
-      fc.oneof(fc.constant([]), fc.array(conditions, { minLength: 1, maxLength: 3 })),
+      fc.oneof(
+        fc.constant([]),
+        conditions.map((each) => [each]),
+        equals,
+      ),
     )
     .map(([action, alternatives]) =>
       alternatives.length === 0
@@ -171,7 +182,7 @@ test('libseccomp makes the same decisions from any profile', (t) => {
       fc.property(filters, lists, fc.constantFrom('x64', 'arm64'), (seccomp, samples, arch) => {
         assertAgrees(path, seccomp, arch, samples)
       }),
-      { numRuns: 80 },
+      { numRuns: 80, endOnFailure: true },
     )
   })
 })
