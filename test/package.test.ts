@@ -100,7 +100,7 @@ test('a failed load says what was tried and what helps', async () => {
 /** Copies what package.json lists, plus what a build needs. */
 async function copyPackage(target: string): Promise<void> {
   const { files } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { files: string[] }
-  const names = ['package.json', 'scripts', ...files.filter((name) => !/^(prebuilds|scripts\/.*)$/.test(name))]
+  const names = ['package.json', 'scripts', ...files.filter((name) => !/^(!.*|prebuilds|scripts\/.*)$/.test(name))]
   for (const name of names) await cp(join(root, name), join(target, name), { recursive: true })
   await symlink(join(root, 'node_modules'), join(target, 'node_modules'))
 }
