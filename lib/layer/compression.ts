@@ -30,7 +30,7 @@ export async function* decompress(
 
 /** Inflates on a thread of libuv's pool, one chunk ahead of the consumer. Members one after the other are one stream. */
 async function* gunzip(source: AsyncIterable<Buffer>, layer: string): AsyncGenerator<Buffer> {
-  const inflater = zlib.createGunzip({ chunkSize: 512 * 1024 })
+  const inflater = zlib.createGunzip({ chunkSize: 256 * 1024 })
   let failure: unknown
   let ended = false
   let wake = (): void => {}

@@ -37,7 +37,7 @@ export interface UnpackStreamOptions {
  * Unpacks one layer on the calling thread, which it blocks for the time of each chunk: a worker's work. A failed unpack
  * leaves nothing behind.
  *
- * @param source is read to its end; a chunk may be reused once the next one is asked for, unless it is compressed.
+ * @param source is read to its end; a chunk may be reused once the next one is asked for.
  */
 export async function unpackStream(
   native: FsNative,
@@ -109,7 +109,9 @@ class HashedSource {
     while (this.#head.length < 4) {
       const next = await this.#iterator.next()
       if (next.done === true) break
-      this.#head = this.#head.length === 0 ? next.value : Buffer.concat([this.#head, next.value])
+      // A chunk is good only until the next one is asked for.
+      const isEnough = this.#head.length === 0 && next.value.length >= 4
+      this.#head = isEnough ? next.value : Buffer.concat([this.#head, next.value])
     }
     return this.#head
   }

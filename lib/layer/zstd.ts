@@ -63,7 +63,8 @@ export class ZstdDecoder {
       this.#frame ??= new Decompress((data) => {
         if (data.length > 0) this.#output.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength))
       })
-      this.#frame.push(bytes, isLast)
+      // A copy: the decoder keeps what it cannot use yet, and the chunk may be reused.
+      this.#frame.push(Buffer.from(bytes), isLast)
     }
     if (isLast) {
       this.#frame = undefined
