@@ -206,3 +206,39 @@ function describeValue(value: unknown): string {
       return `a ${typeof value}`
   }
 }
+
+/** What a finished run is known by; `RunResult` has the same fields. */
+export interface ExitDetails {
+  exitCode: number | null
+  killSignal: string | null
+  stdout: string | Uint8Array
+  stderr: string | Uint8Array
+  oomKilled: boolean
+  timedOut: boolean
+  durationMs: number
+}
+
+/** The container's program failed: it exited with a code other than 0, was killed, or ran out of time. */
+export class ExitError extends WherryError implements ExitDetails {
+  readonly exitCode: number | null
+  readonly killSignal: string | null
+  readonly stdout: string | Uint8Array
+  readonly stderr: string | Uint8Array
+  readonly oomKilled: boolean
+  readonly timedOut: boolean
+  readonly durationMs: number
+  /** The whole result. */
+  readonly result: ExitDetails
+
+  constructor(message: string, result: ExitDetails, options: { code?: string; hint?: string | undefined } = {}) {
+    super(message, { code: options.code ?? 'ERR_EXIT', hint: options.hint })
+    this.exitCode = result.exitCode
+    this.killSignal = result.killSignal
+    this.stdout = result.stdout
+    this.stderr = result.stderr
+    this.oomKilled = result.oomKilled
+    this.timedOut = result.timedOut
+    this.durationMs = result.durationMs
+    this.result = result
+  }
+}

@@ -19,7 +19,7 @@ constexpr size_t kMaxMessage = 4096;
 
 void Channel::init(Napi::Env env, Napi::Object exports) {
   exports.Set("Channel", DefineClass(env, "Channel",
-                                     {InstanceMethod<&Channel::send>("send"), InstanceMethod<&Channel::close>("close"),
+                                     {InstanceMethod<&Channel::send>("send"), InstanceMethod<&Channel::close>("close"), InstanceMethod<&Channel::end>("end"),
                                       InstanceMethod<&Channel::ref>("ref"),
                                       InstanceMethod<&Channel::unref>("unref")}));
 }
@@ -97,6 +97,11 @@ void Channel::send(const Napi::CallbackInfo& info) {
   if (n < 0) system_error(env, errno, "sendmsg").ThrowAsJavaScriptException();
 }
 
+// The other side reads the end of file; its answers still arrive.
+void Channel::end(const Napi::CallbackInfo&) {
+  if (fd_ >= 0) shutdown(fd_, SHUT_WR);
+}
+
 void Channel::close(const Napi::CallbackInfo&) { shut(); }
 
 void Channel::ref(const Napi::CallbackInfo&) {
@@ -133,7 +138,7 @@ void Channel::on_readable() {
     if (n <= 0) {
       // Held until the callback returns: shut() may drop the last reference.
       Napi::HandleScope scope(Env());
-      Napi::Value keep = Value();
+      [[maybe_unused]] Napi::Value keep = Value();
       deliver(nullptr, 0, nullptr, 0);
       shut();
       return;

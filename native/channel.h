@@ -18,6 +18,7 @@ class Channel : public Napi::ObjectWrap<Channel> {
 
  private:
   void send(const Napi::CallbackInfo& info);
+  void end(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
   void ref(const Napi::CallbackInfo& info);
   void unref(const Napi::CallbackInfo& info);

@@ -67,7 +67,7 @@ void Collector::emit(const char* event, Napi::Value value) {
 
 void Collector::finish() {
   Napi::HandleScope scope(Env());
-  Napi::Value keep = Value();
+  [[maybe_unused]] Napi::Value keep = Value();
   Napi::Value result = Napi::Buffer<uint8_t>::Copy(Env(), bytes_.data(), bytes_.size());
   std::vector<uint8_t>().swap(bytes_);
   emit("end", result);

@@ -158,6 +158,7 @@ void cleanup_request(Launcher* l, const uint8_t* data, size_t size) {
     const char* entry = l->cleanup + at;
     if (entry[0] == 'c' && entry[1] == '/') remove_cgroups(entry + 1);
     if (entry[0] == 'd' && entry[1] == '/') remove_tree(entry + 1);
+    if (entry[0] == 'p' && entry[1] == '/') remove_cgroups_by_prefix(entry + 1);
   }
   _exit(0);
 }

@@ -165,6 +165,14 @@ Napi::Value pidfd_send_signal(const Napi::CallbackInfo& info) {
   return result != 0 ? raise(info.Env(), errno, "pidfd_send_signal") : info.Env().Undefined();
 }
 
+// (pid): collects a child of ours that has closed its socket, so that no zombie stays.
+Napi::Value reap(const Napi::CallbackInfo& info) {
+  pid_t pid = info[0].ToNumber().Int32Value();
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return info.Env().Undefined();
+}
+
 // (fd, rows, columns)
 Napi::Value set_window_size(const Napi::CallbackInfo& info) {
   winsize size = {static_cast<unsigned short>(info[1].ToNumber().Uint32Value()),
@@ -198,6 +206,7 @@ void init_process_ops(Napi::Env env, Napi::Object exports) {
   exports.Set("openTree", Napi::Function::New<open_tree>(env));
   exports.Set("mountSetattr", Napi::Function::New<set_mount_attributes>(env));
   exports.Set("pidfdSendSignal", Napi::Function::New<pidfd_send_signal>(env));
+  exports.Set("reap", Napi::Function::New<reap>(env));
   exports.Set("setWindowSize", Napi::Function::New<set_window_size>(env));
   exports.Set("planOps", Napi::Function::New<plan_ops>(env));
   exports.Set("checkPlan", Napi::Function::New<check_plan>(env));

@@ -9,7 +9,8 @@ namespace wherry {
 // Node -> launcher.
 enum RequestKind : uint32_t {
   kRequestClone = 1,    // payload: plan; fds: status socket, then slots 0..n-1
-  kRequestCleanup = 2,  // payload: NUL-separated list of paths, each 'd' (directory tree) or 'c' (cgroup tree) + path
+  kRequestCleanup = 2,  // payload: NUL-separated list of paths, each 'd' (directory tree), 'c' (cgroup tree)
+                        // or 'p' (all cgroups that begin so) + path
 };
 
 struct RequestHeader {

@@ -25,7 +25,7 @@ void remove_children(int fd, dev_t device, int depth) {
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
     if (unlinkat(fd, entry->d_name, 0) == 0 || depth >= kMaxDepth) continue;
     // overlayfs leaves a work directory of mode 000.
-    fchmodat(fd, entry->d_name, 0700, AT_SYMLINK_NOFOLLOW);
+    if (fchmodat(fd, entry->d_name, 0700, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) continue;
     int child = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
     if (child >= 0 && fstat(child, &st) == 0 && st.st_dev == device) {
@@ -66,6 +66,25 @@ void remove_cgroups(const char* path) {
     timespec pause = {0, 2'000'000};
     nanosleep(&pause, nullptr);
   }
+}
+
+void remove_cgroups_by_prefix(const char* prefix) {
+  const char* slash = strrchr(prefix, '/');
+  char parent[4096];
+  auto length = static_cast<size_t>(slash - prefix);
+  if (length == 0 || length >= sizeof parent) return;
+  memcpy(parent, prefix, length);
+  parent[length] = 0;
+  DIR* dir = opendir(parent);
+  if (dir == nullptr) return;
+  while (dirent* entry = readdir(dir)) {
+    if (entry->d_type != DT_DIR || strncmp(entry->d_name, slash + 1, strlen(slash + 1)) != 0) continue;
+    char child[4096];
+    if (snprintf(child, sizeof child, "%s/%s", parent, entry->d_name) < static_cast<int>(sizeof child))
+      remove_cgroups(child);
+  }
+  closedir(dir);
+  rmdir(parent);  // stays while others have cgroups in it
 }
 
 }  // namespace wherry

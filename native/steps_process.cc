@@ -157,7 +157,7 @@ WHERRY_STEP(controlling_tty) {
 
 // slot for the slave, slot of the devpts directory, rows, columns; name of ptmx in it. The master goes to Node.
 WHERRY_STEP(open_pty) {
-  int master = open_in_root(slot_fd(ctx, step.integer(1)), step.text(0).data, O_RDWR | O_NOCTTY, 0);
+  int master = open_in_root(slot_fd(ctx, step.integer(1)), step.text(0).data, O_RDWR | O_NOCTTY | O_NONBLOCK, 0);
   ctx->call = "open ptmx";
   if (master < 0) return master;
   int unlock = 0;

@@ -2,6 +2,8 @@
 export interface NativeChannel {
   /** @throws {Error} Node-shaped: `EAGAIN` when the socket is full, `EPIPE` after the end. */
   send(bytes: Uint8Array, fds: readonly number[]): void
+  /** Says that no more will be sent; what the other side sends still arrives. */
+  end(): void
   close(): void
   ref(): void
   unref(): void
@@ -36,6 +38,8 @@ export interface ProcessNative {
   openTree(dirfd: number, path: string, flags: number): number
   mountSetattr(fd: number, flags: number, set: number, clear: number, propagation: number, usernsFd: number): void
   pidfdSendSignal(pidfd: number, signal: number): void
+  /** Waits for a child of this process that is ending. */
+  reap(pid: number): void
   setWindowSize(fd: number, rows: number, columns: number): void
   /** Names of the plan operations in wire order. */
   planOps(): string[]

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+import { Engine } from './engine.ts'
+import { ExitError, InvalidOptionError, TimeoutError } from './errors.ts'
+import { Image } from './image.ts'
+import {
+  type ContainerOptions,
+  type NormalizedContainerOptions,
+  normalizeContainerOptions,
+} from './options/container-options.ts'
+import type { RunResult } from './run-result.ts'
+import { overflowError, type RunOutcome, runContainer } from './runtime/run-container.ts'
+
+/** Options of {@link Container.run}. */
+export type RunOptions = ContainerOptions<Engine>
+
+/** A Linux container. */
+export class Container {
+  private constructor() {}
+
+  /**
+   * Runs a command in a new container and removes the container: create, start, wait, remove. Output is collected unless
+   * `stdout` and `stderr` say otherwise.
+   *
+   * @param image - an {@link Image}, or the reference of one in the store.
+   * @param command - program and arguments; no shell. Left out, the image's own command.
+   * @throws {ExitError} when the program fails, unless `reject: false`. @throws {ContainerStartError} when it never ran:
+   *   `exitCode` 127 not found, 126 not executable, 125 otherwise. @throws {InvalidOptionError} before anything is touched.
+   * @example
+   * const { stdout } = await Container.run(Image.host(), ['uname', '-a'])
+   */
+  static run(
+    image: Image | string,
+    command: readonly string[] | undefined,
+    options: RunOptions & { encoding: 'buffer' },
+  ): Promise<RunResult<Uint8Array>>
+  static run(image: Image | string, command?: readonly string[], options?: RunOptions): Promise<RunResult>
+  static async run(
+    image: Image | string,
+    command?: readonly string[],
+    options: RunOptions = {},
+  ): Promise<RunResult<string | Uint8Array>> {
+    const normalized = normalizeContainerOptions(command, options)
+    const engine = await engineOf(options)
+    const source = typeof image === 'string' ? await Image.get(image, { engine }) : image
+    if (!(source instanceof Image)) throw new InvalidOptionError('image', 'an Image or a reference', image)
+    const release = source.use()
+    try {
+      const runtime = await engine.runtime()
+      return toResult(await runContainer(runtime, source, normalized), normalized)
+    } finally {
+      release()
+    }
+  }
+}
+
+async function engineOf(options: RunOptions): Promise<Engine> {
+  const engine = options.engine ?? (await Engine.default())
+  if (!(engine instanceof Engine)) throw new InvalidOptionError('engine', 'an Engine', engine)
+  engine.assertOpen()
+  return engine
+}
+
+function toResult(outcome: RunOutcome, options: NormalizedContainerOptions): RunResult<string | Uint8Array> {
+  const { exit } = outcome
+  const decode = (bytes: Buffer): string | Uint8Array =>
+    options.encoding === 'buffer' ? bytes : bytes.toString(options.encoding)
+  const result = {
+    exitCode: exit.exitCode,
+    killSignal: outcome.killSignal,
+    stdout: decode(outcome.stdout),
+    stderr: decode(outcome.stderr),
+    oomKilled: outcome.oomKilled,
+    timedOut: outcome.timedOut,
+    durationMs: outcome.durationMs,
+    usage: {
+      cpuMicros: exit.userMicros + exit.systemMicros,
+      userMicros: exit.userMicros,
+      systemMicros: exit.systemMicros,
+      maxRssBytes: exit.maxRssBytes,
+    },
+    id: outcome.id,
+  }
+  if (outcome.overflowed) throw overflowError(options.maxOutputBytes)
+  if (options.reject && (exit.exitCode !== 0 || outcome.timedOut)) throw exitError(result, options)
+  return result
+}
+
+const kMaxShown = 400
+
+function exitError(result: RunResult<string | Uint8Array>, options: NormalizedContainerOptions): ExitError {
+  if (result.timedOut) {
+    const cause = new TimeoutError('The container', options.timeoutMs ?? 0)
+    return new ExitError(cause.message, result, { code: cause.code })
+  }
+  const how =
+    result.killSignal === null ? `exited with code ${result.exitCode}` : `was ended by ${result.killSignal}`
+  const why = result.oomKilled ? ' after it ran out of memory' : ''
+  const tail = typeof result.stderr === 'string' ? result.stderr.trim().slice(-kMaxShown) : ''
+  const hint = result.oomKilled ? "raise 'memory'." : undefined
+  return new ExitError(`The container ${how}${why}${tail === '' ? '.' : `: ${tail}`}`, result, { hint })
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+import { WherryError } from '../errors.ts'
+import { encodePlan } from '../plan/encode.ts'
+import type { Step } from '../plan/ops.ts'
+import { cloneRequest, type ExitEvent, kMaxInlinePlan, parseStatus } from './messages.ts'
+import type { Native } from './native.ts'
+import type { NativeChannel } from './process-native.ts'
+import { type StepFailure, stepError } from './step-error.ts'
+
+/** Turns a failed step into an error, with a hint where the host explains it. */
+export type ExplainFailure = (failure: StepFailure, step: Step | undefined) => Error
+
+/** One child of the launcher: prepared by a first plan, started by a second. */
+export class LauncherChild {
+  /** Pid on the host; 0 until it is known. */
+  pid = 0
+  /** Descriptor for signals that cannot hit another process; -1 where the kernel has none. */
+  pidfd = -1
+  /** Master side of the terminal, once the second plan has opened one; the container side takes it. */
+  ptyFd = -1
+  /** Settles when the first plan is done. */
+  readonly prepared: Promise<void>
+  /** Settles when the process has ended; never rejects. */
+  readonly exited: Promise<ExitEvent>
+
+  readonly #native: Native
+  readonly #channel: NativeChannel
+  readonly #sections: (readonly Step[])[]
+  readonly #explain: ExplainFailure
+  #settlePrepared: { resolve: () => void; reject: (error: Error) => void } | undefined
+  #settleStarted: { resolve: () => void; reject: (error: Error) => void } | undefined
+  #resolveExited: (event: ExitEvent) => void = () => {}
+  #exitEvent: ExitEvent | undefined
+  #failure: Error | undefined
+  #ended = false
+
+  constructor(
+    native: Native,
+    statusFd: number,
+    steps: readonly Step[],
+    options: { explain: ExplainFailure; onPid: (child: LauncherChild) => void },
+  ) {
+    this.#native = native
+    this.#sections = [steps]
+    this.#explain = options.explain
+    this.prepared = new Promise((resolve, reject) => {
+      this.#settlePrepared = { resolve, reject }
+    })
+    this.exited = new Promise((resolve) => {
+      this.#resolveExited = resolve
+    })
+    this.prepared.catch(() => {})
+    this.#channel = new native.Channel(statusFd, (message, fds) => {
+      this.#onMessage(message, fds, options.onPid)
+    })
+    this.#channel.unref()
+  }
+
+  /** Whether the process has ended, or its preparation failed. */
+  get ended(): boolean {
+    return this.#ended || this.#exitEvent !== undefined
+  }
+
+  /**
+   * Sends the second plan. Resolves when the program runs; rejects with the failed step, after which the process is gone.
+   * Descriptors are duplicated by the kernel: the caller closes its own.
+   */
+  start(steps: readonly Step[], fds: readonly number[]): Promise<void> {
+    this.#sections.push(steps)
+    this.#channel.ref()
+    return new Promise((resolve, reject) => {
+      this.#settleStarted = { resolve, reject }
+      if (this.ended) {
+        reject(this.#failure ?? endedEarly())
+        return
+      }
+      sendPlan(this.#native, this.#channel, encodePlan(steps), fds)
+    })
+  }
+
+  /** Sends a signal. A process that has ended is not an error. */
+  kill(signal: number): void {
+    if (this.#exitEvent !== undefined || this.pid === 0) return
+    try {
+      if (this.pidfd >= 0) this.#native.pidfdSendSignal(this.pidfd, signal)
+      else process.kill(this.pid, signal)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
+  }
+
+  /** Lets a prepared child go: it ends by itself. */
+  release(): void {
+    this.#channel.close()
+  }
+
+  /** The launcher's word that the process is gone. */
+  onExit(event: ExitEvent): void {
+    this.#exitEvent = event
+    if (this.pidfd >= 0) this.#native.close(this.pidfd)
+    this.pidfd = -1
+    this.#settlePrepared?.reject(endedEarly())
+    this.#resolveExited(event)
+  }
+
+  #onMessage(bytes: Buffer | null, fds: number[], onPid: (child: LauncherChild) => void): void {
+    if (bytes === null) {
+      this.#onEnd()
+      return
+    }
+    const message = parseStatus(bytes)
+    switch (message.kind) {
+      case 'pid':
+        this.pid = message.pid
+        this.pidfd = fds[0] ?? -1
+        onPid(this)
+        break
+      case 'await':
+        this.#settlePrepared?.resolve()
+        this.#settlePrepared = undefined
+        break
+      case 'pty':
+        this.ptyFd = fds[0] ?? -1
+        break
+      case 'failed':
+        this.#fail(this.#explain(message.failure, this.#sections[message.failure.section]?.[message.failure.step]))
+        break
+    }
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error
+    this.#settlePrepared?.reject(error)
+    this.#settleStarted?.reject(error)
+    this.#settlePrepared = undefined
+    this.#settleStarted = undefined
+  }
+
+  /** The socket closes on exec, on a failure that was told before, and when the process was killed on its way. */
+  #onEnd(): void {
+    if (this.#settlePrepared !== undefined) this.#fail(endedEarly())
+    this.#settleStarted?.resolve()
+    this.#settleStarted = undefined
+    if (this.pid === 0) this.#ended = true
+  }
+}
+
+/** Sends a plan, in the message when it fits. */
+export function sendPlan(native: Native, channel: NativeChannel, plan: Uint8Array, fds: readonly number[]): void {
+  if (plan.length <= kMaxInlinePlan) {
+    channel.send(cloneRequest(plan, false), fds)
+    return
+  }
+  const memfd = native.memfd(plan)
+  try {
+    channel.send(cloneRequest(plan, true), [...fds, memfd])
+  } finally {
+    native.close(memfd)
+  }
+}
+
+/** Explains without knowing the host. */
+export const explainPlainly: ExplainFailure = (failure, step) => stepError(failure, step)
+
+function endedEarly(): WherryError {
+  return new WherryError('The container process ended while it was being set up.', {
+    code: 'ERR_CHILD_ENDED',
+    hint: 'look for a SIGKILL by the kernel (dmesg): the memory limit may be too small to start in.',
+  })
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+import { WherryError } from '../errors.ts'
+import { encodePlan } from '../plan/encode.ts'
+import type { Step } from '../plan/ops.ts'
+import { type ExplainFailure, explainPlainly, LauncherChild, sendPlan } from './launcher-child.ts'
+import { cleanupRequest, type ExitEvent, parseExitEvent } from './messages.ts'
+import type { Native } from './native.ts'
+import type { NativeChannel } from './process-native.ts'
+
+/** The helper process of one engine: parent of its containers. Ends, with all of them, when this process does. */
+export class Launcher {
+  readonly pid: number
+  readonly #native: Native
+  readonly #control: NativeChannel
+  readonly #explain: ExplainFailure
+  readonly #children = new Map<number, LauncherChild>()
+  /** Ends that arrived before the pid did: the two travel on different sockets. */
+  readonly #unclaimed = new Map<number, ExitEvent>()
+  readonly #ended: Promise<void>
+  #resolveEnded: () => void = () => {}
+  #running = 0
+  #closed = false
+
+  private constructor(native: Native, explain: ExplainFailure) {
+    this.#native = native
+    this.#explain = explain
+    this.#ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve
+    })
+    const { pid, fd } = native.startLauncher()
+    this.pid = pid
+    this.#control = new native.Channel(fd, (message) => {
+      this.#onControl(message)
+    })
+    this.#control.unref()
+  }
+
+  /**
+   * Starts the launcher.
+   *
+   * @throws {Error} Node-shaped, when the kernel refuses memfd_create, socketpair or execveat.
+   */
+  static start(native: Native, explain: ExplainFailure = explainPlainly): Launcher {
+    return new Launcher(native, explain)
+  }
+
+  /** Starts a child with a first plan. Descriptors are duplicated by the kernel: the caller closes its own. */
+  clone(steps: readonly Step[], fds: readonly number[]): LauncherChild {
+    if (this.#closed) throw launcherGone()
+    const [ours, theirs] = this.#native.socketPair()
+    const child = new LauncherChild(this.#native, ours, steps, {
+      explain: this.#explain,
+      onPid: (registered) => {
+        this.#register(registered)
+      },
+    })
+    try {
+      sendPlan(this.#native, this.#control, encodePlan(steps), [theirs, ...fds])
+    } finally {
+      this.#native.close(theirs)
+    }
+    return child
+  }
+
+  /** Names what to remove when this process dies: `d` + directory, `c` + cgroup, `p` + prefix of cgroups. */
+  registerCleanup(entries: readonly string[]): void {
+    this.#control.send(cleanupRequest(entries), [])
+  }
+
+  /** Keeps the event loop alive while a container runs, as a child process would. */
+  hold(): void {
+    if (this.#running++ === 0) this.#control.ref()
+  }
+
+  /** Undoes one {@link hold}. */
+  unhold(): void {
+    if (--this.#running === 0) this.#control.unref()
+  }
+
+  /** Ends the launcher, which kills what still runs and removes what was registered, and waits for it. */
+  async close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true
+      this.#control.ref()
+      this.#control.end()
+    }
+    await this.#ended
+  }
+
+  #register(child: LauncherChild): void {
+    const early = this.#unclaimed.get(child.pid)
+    if (early === undefined) {
+      this.#children.set(child.pid, child)
+      return
+    }
+    this.#unclaimed.delete(child.pid)
+    child.onExit(early)
+  }
+
+  #onControl(message: Buffer | null): void {
+    if (message === null) {
+      this.#closed = true
+      // The launcher was killed: its children got SIGKILL from the kernel (PR_SET_PDEATHSIG).
+      for (const [pid, child] of this.#children) child.onExit(killedWithLauncher(pid))
+      this.#children.clear()
+      this.#native.reap(this.pid)
+      this.#resolveEnded()
+      return
+    }
+    const event = parseExitEvent(message)
+    const child = this.#children.get(event.pid)
+    if (child === undefined) {
+      this.#unclaimed.set(event.pid, event)
+      return
+    }
+    this.#children.delete(event.pid)
+    child.onExit(event)
+  }
+}
+
+const kSigkill = 9
+
+function killedWithLauncher(pid: number): ExitEvent {
+  return { pid, exitCode: null, signal: kSigkill, userMicros: 0, systemMicros: 0, maxRssBytes: 0 }
+}
+
+function launcherGone(): WherryError {
+  return new WherryError('The launcher of this engine has ended.', {
+    code: 'ERR_LAUNCHER_GONE',
+    hint: 'open a new engine with Engine.open().',
+  })
+}

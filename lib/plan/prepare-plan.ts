@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+import type { RuntimeMount, RuntimeNamespaceType, RuntimeSpec } from '../oci/runtime-spec.ts'
+import { kDefaultDevices, kDefaultDevLinks } from '../oci/default-mounts.ts'
+import { kMountAttr, kMountFlag, parseMountWords } from './mount-words.ts'
+import { type Step, step } from './ops.ts'
+import { kSlot } from './slots.ts'
+
+/** A cgroup hierarchy as a container sees it. `options` are what selects it when mounted again. */
+export interface CgroupView {
+  /** Directory below /sys/fs/cgroup; empty for a unified host. */
+  directory: string
+  type: 'cgroup' | 'cgroup2'
+  options: readonly string[]
+}
+
+/** What of the host and the engine the first plan depends on, besides the configuration. */
+export interface PrepareInput {
+  spec: RuntimeSpec
+  /** A directory in the host's mount namespace that every user can reach; covered by the staging file system. */
+  stageDir: string
+  /** How the id maps get written: directly, directly without group privilege, or by newuidmap. */
+  mapMode: '' | 'deny' | 'helper'
+  /** v1 `tasks` files to join. */
+  cgroupTasks: readonly string[]
+  /** Whether {@link kSlot.unifiedCgroup} is filled. */
+  hasUnifiedCgroup: boolean
+  cgroupViews: readonly CgroupView[]
+  /** Generated files, by path in the container. */
+  etcFiles: Readonly<Record<string, string>>
+}
+
+const kSigkill = 9
+
+const kCloneFlags: Readonly<Record<RuntimeNamespaceType, number>> = {
+  mount: 0x20000,
+  cgroup: 0x2000000,
+  uts: 0x4000000,
+  ipc: 0x8000000,
+  user: 0x10000000,
+  pid: 0x20000000,
+  network: 0x40000000,
+  time: 0x80,
+}
+
+/** Mounts that do not depend on the image: they are made ahead of time. */
+export function isStandardMount(mount: RuntimeMount): boolean {
+  return kPrepared.has(mount.destination) && mount.type !== 'bind' && !(mount.options ?? []).includes('bind')
+}
+
+const kPrepared = new Set(['/proc', '/dev', '/dev/pts', '/dev/shm', '/dev/mqueue', '/sys', '/sys/fs/cgroup'])
+
+/**
+ * Builds the first plan: from a clone of the launcher to a child in its own namespaces that has all mounts which do not
+ * depend on an image, and waits. Pure; children made from equal plans can stand in for each other.
+ */
+export function buildPreparePlan(input: PrepareInput): Step[] {
+  const { spec } = input
+  return [
+    ...makerSteps(input),
+    step('pdeathsig', 'end with the launcher', [kSigkill]),
+    step('dumpable', 'hide from ptrace', [0]),
+    step('setsid', 'start a session'),
+    step('session_keyring', 'get an own session keyring'),
+    step('propagation', 'keep mounts from the host', [propagationFlag(spec)], ['/']),
+    ...(hasNamespace(spec, 'network') ? [step('loopback_up', 'bring the loopback interface up')] : []),
+    ...(spec.hostname === undefined ? [] : [step('sethostname', 'set the host name', [], [spec.hostname])]),
+    ...Object.entries(spec.linux.sysctl ?? {}).map(([key, value]) =>
+      step('sysctl', `set the kernel parameter ${key}`, [], [key.replaceAll('.', '/'), value]),
+    ),
+    ...stageSteps(input),
+    ...standardMounts(input),
+    ...hiddenPaths(spec),
+    step('await', 'wait for the image'),
+  ]
+}
+
+/** Whether the configuration asks for a new namespace of this type. */
+export function hasNamespace(spec: RuntimeSpec, type: RuntimeNamespaceType): boolean {
+  return spec.linux.namespaces.some((namespace) => namespace.type === type)
+}
+
+function makerSteps({ spec, cgroupTasks, hasUnifiedCgroup, mapMode }: PrepareInput): Step[] {
+  const adjust = spec.process.oomScoreAdj
+  const flags = spec.linux.namespaces.reduce((sum, { type }) => sum + kCloneFlags[type], 0)
+  const maps = [spec.linux.uidMappings, spec.linux.gidMappings].map((ranges) =>
+    (ranges ?? []).map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join(''),
+  )
+  return [
+    ...(adjust === undefined ? [] : [step('oom_score_adj', 'set the out-of-memory score', [adjust])]),
+    ...cgroupTasks.map((path) => step('cgroup_join', `join the cgroup ${path}`, [], [path])),
+    step(
+      'clone',
+      'create the namespaces',
+      [flags, hasUnifiedCgroup ? kSlot.unifiedCgroup : -1],
+      [...maps, mapMode],
+    ),
+  ]
+}
+
+function propagationFlag(spec: RuntimeSpec): number {
+  const slave = spec.mounts.some(({ options }) => (options ?? []).some((word) => /^r?(slave|shared)$/.test(word)))
+  return kMountFlag.rec | (slave ? kMountFlag.slave : kMountFlag.private)
+}
+
+function stageSteps({ stageDir, etcFiles }: PrepareInput): Step[] {
+  const { stage, state } = kSlot
+  // A lower layer of its own above the image's: mount points and generated files exist whatever the image holds, and a
+  // symbolic link of the image in their place is covered.
+  const skeleton = ['skel', 'skel/etc', 'skel/proc', 'skel/sys', 'skel/dev']
+  return [
+    step(
+      'fsmount',
+      'mount the staging file system',
+      [stage, -1, kMountAttr.nosuid],
+      ['tmpfs', stageDir, 'mode=0755', 'size=16m'],
+    ),
+    ...['root', 'state', 'proc', 'sys', 'dev', ...skeleton].map((name) =>
+      step('mkdir', 'make a staging directory', [stage, 0o755, 0], [name]),
+    ),
+    step('move_mount', 'attach the state directory', [state, stage, 1], ['state']),
+    ...Object.entries(etcFiles).map(([path, text]) =>
+      step('write_file', `write ${path}`, [stage, 0o644, 0o100 | 0o1000], [`skel${path}`, text]),
+    ),
+  ]
+}
+
+function standardMounts(input: PrepareInput): Step[] {
+  return input.spec.mounts.filter(isStandardMount).flatMap((mount) => {
+    const { attr, data } = parseMountWords(mount.options)
+    switch (mount.destination) {
+      case '/proc':
+        return [step('fsmount', 'mount /proc', [kSlot.proc, kSlot.stage, attr], ['proc', 'proc', ...data])]
+      case '/sys':
+        return [step('fsmount', 'mount /sys', [kSlot.sys, kSlot.stage, attr], ['sysfs', 'sys', ...data])]
+      case '/sys/fs/cgroup':
+        return cgroupMounts(input.cgroupViews, attr)
+      case '/dev':
+        return deviceSteps(attr, data)
+      default:
+        return devMount(mount, attr, data)
+    }
+  })
+}
+
+function devMount(mount: RuntimeMount, attr: number, data: string[]): Step[] {
+  const name = mount.destination.slice('/dev/'.length)
+  const slot = name === 'pts' ? kSlot.pts : -1
+  // newinstance is a word of old kernels: every devpts mount is a new instance since 4.7.
+  const options = data.filter((word) => word !== 'newinstance')
+  return [step('fsmount', `mount ${mount.destination}`, [slot, kSlot.dev, attr], [mount.type ?? '', name, ...options])]
+}
+
+function deviceSteps(attr: number, data: string[]): Step[] {
+  const { dev, stage } = kSlot
+  return [
+    step('fsmount', 'mount /dev', [dev, stage, attr & ~kMountAttr.strictatime], ['tmpfs', 'dev', ...data]),
+    ...['pts', 'shm', 'mqueue'].map((name) => step('mkdir', `make /dev/${name}`, [dev, 0o755, 0], [name])),
+    ...kDefaultDevices.map(({ path, major, minor }) =>
+      step('bind_device', `make ${path}`, [dev, major, minor], [path, path.slice('/dev/'.length)]),
+    ),
+    ...kDefaultDevLinks.map(([path, target]) =>
+      step('symlink', `make ${path}`, [dev], [target, path.slice('/dev/'.length)]),
+    ),
+  ]
+}
+
+function cgroupMounts(views: readonly CgroupView[], attr: number): Step[] {
+  const { sys } = kSlot
+  const unified = views.find(({ directory }) => directory === '')
+  if (unified !== undefined) {
+    return [step('fsmount', 'mount the cgroup file system', [-1, sys, attr], [unified.type, 'fs/cgroup'])]
+  }
+  if (views.length === 0) return []
+  const base = attr & ~kMountAttr.readOnly
+  return [
+    step('fsmount', 'mount /sys/fs/cgroup', [kSlot.scratch, sys, base], ['tmpfs', 'fs/cgroup', 'mode=755', 'size=1m']),
+    ...views.map(({ directory, type, options }) =>
+      step('fsmount', `mount the cgroup hierarchy ${directory}`, [-1, kSlot.scratch, attr], [type, directory, ...options]),
+    ),
+    ...((attr & kMountAttr.readOnly) === 0
+      ? []
+      : [step('mount_setattr', 'make /sys/fs/cgroup read-only', [kSlot.scratch, kMountAttr.readOnly, 0, 0, 0, -1])]),
+    step('close', 'let go of /sys/fs/cgroup', [kSlot.scratch]),
+  ]
+}
+
+/** Masked and read-only paths of /proc and /sys; those elsewhere wait for the image. */
+function hiddenPaths(spec: RuntimeSpec): Step[] {
+  return [
+    ...(spec.linux.maskedPaths ?? []).flatMap((path) => hide('mask_path', 'mask', path)),
+    ...(spec.linux.readonlyPaths ?? []).flatMap((path) => hide('readonly_path', 'make read-only', path)),
+  ]
+}
+
+function hide(op: 'mask_path' | 'readonly_path', verb: string, path: string): Step[] {
+  const [, top, rest] = /^\/(proc|sys)\/(.+)$/.exec(path) ?? []
+  if (rest === undefined) return []
+  return [step(op, `${verb} ${path}`, [top === 'proc' ? kSlot.proc : kSlot.sys], [rest])]
+}

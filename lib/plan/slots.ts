@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+
+/**
+ * Numbers of the descriptor slots that steps share. 0 to 15 come with the clone request, 16 to 31 are filled by steps, and
+ * 32 to 63 come with the second plan.
+ */
+export const kSlot = {
+  /** The state directory as a detached mount; layers and writable directories lie below it. */
+  state: 0,
+  /** cgroup directory on a v2 mount, for CLONE_INTO_CGROUP. */
+  unifiedCgroup: 1,
+  stage: 16,
+  proc: 17,
+  sys: 18,
+  dev: 19,
+  root: 20,
+  pts: 21,
+  scratch: 22,
+  secondPlan: 32,
+} as const
+
+/** Highest number of descriptors that come with one plan. */
+export const kMaxPlanFds = 32

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+import { capabilityMask } from '../oci/capabilities.ts'
+import { kInitAnnotation } from '../oci/build-spec.ts'
+import { kRlimitInfinity, type RuntimeMount, type RuntimeSpec } from '../oci/runtime-spec.ts'
+import { nulTerminated } from './encode.ts'
+import { kMountAttr, parseMountWords } from './mount-words.ts'
+import { type Step, step } from './ops.ts'
+import { isStandardMount } from './prepare-plan.ts'
+import { kSlot } from './slots.ts'
+
+/** A file system of the host that goes over a directory of the root: an overlay of its own. */
+export interface ExtraOverlay {
+  /** Path in the container. */
+  target: string
+  lowerSlot: number
+  /** Paths below the state directory. */
+  upper: string
+  work: string
+}
+
+/** A detached mount in a slot. */
+export interface BindSource {
+  slot: number
+  directory: boolean
+}
+
+/** What the second plan depends on, besides the configuration. */
+export interface StartInput {
+  spec: RuntimeSpec
+  /** Layers, topmost first, as `slot/path`. */
+  lowers: readonly string[]
+  /** Paths below the state directory. */
+  upper: string
+  work: string
+  overlays: readonly ExtraOverlay[]
+  /** Whether overlay keeps its marks in user.* (needed in a user namespace), and whether it may skip syncing. */
+  userXattr: boolean
+  volatile: boolean
+  /** Sources of bind mounts by destination: detached mounts that came with this plan, their attributes set. */
+  bindSlots: ReadonlyMap<string, BindSource>
+  /** Paths of the container covered because they are not for it (`Image.host()`'s `hide`). */
+  hide: readonly string[]
+  /** Slots of descriptors 0, 1 and 2; -1 where the terminal or /dev/null serves. */
+  stdio: readonly [number, number, number]
+  /** A compiled filter. */
+  seccomp: Uint8Array | undefined
+}
+
+const kOverlay = { userXattr: 1, volatile: 2 } as const
+const kSigkill = 9
+const kSeccompLog = { SECCOMP_FILTER_FLAG_LOG: 2, SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4 } as const
+
+/** Builds the second plan: from a prepared child to the container's program. Pure. */
+export function buildStartPlan(input: StartInput): Step[] {
+  const { spec } = input
+  return [
+    ...rootSteps(input),
+    ...placeStandardMounts(spec),
+    ...input.overlays.map((overlay) => extraOverlay(input, overlay)),
+    ...input.hide.map((path) => step('mask_path', `hide ${path}`, [kSlot.root], [path])),
+    ...spec.mounts.filter((mount) => !isStandardMount(mount)).map((mount) => userMount(mount, input.bindSlots)),
+    ...otherHiddenPaths(spec),
+    ...(spec.root.readonly === true
+      ? [step('mount_setattr', 'make the root read-only', [kSlot.root, kMountAttr.readOnly, 0, 0, 0, -1])]
+      : []),
+    step('pivot_root', 'enter the root', [kSlot.root]),
+    ...stdioSteps(input),
+    ...(spec.process.rlimits ?? []).map(({ type, soft, hard }) =>
+      step('rlimit', `set ${type}`, [rlimitNumber(type), limitValue(soft), limitValue(hard)]),
+    ),
+    step('umask', 'set the file mode mask', [spec.process.user.umask ?? 0o022]),
+    step('close_others', "close the host's descriptors"),
+    step('chdir', `enter the working directory ${spec.process.cwd}`, [1], [spec.process.cwd]),
+    ...identitySteps(input),
+    ...(spec.annotations?.[kInitAnnotation] === 'true' ? [step('init', 'start the first process')] : []),
+    execStep(spec),
+  ]
+}
+
+function rootSteps({ lowers, overlays, upper, work, userXattr, volatile }: StartInput): Step[] {
+  const flags = (userXattr ? kOverlay.userXattr : 0) | (volatile ? kOverlay.volatile : 0)
+  const { root, stage, state } = kSlot
+  // Kernels before 6.15 take only attached mounts as layers.
+  const detached = [...lowers.filter((lower) => lower.endsWith('/')).map((lower) => Number.parseInt(lower, 10)), ...overlays.map(({ lowerSlot }) => lowerSlot)]
+  return [
+    ...detached.map((slot) => step('move_mount', 'attach a layer', [slot, stage, 1], [`lower-${slot}`])),
+    step(
+      'overlay',
+      'mount the root file system',
+      [root, stage, flags, 0],
+      ['root', `${state}/${upper}`, `${state}/${work}`, `${stage}/skel`, ...lowers],
+    ),
+  ]
+}
+
+function placeStandardMounts(spec: RuntimeSpec): Step[] {
+  const present = new Set(spec.mounts.filter(isStandardMount).map(({ destination }) => destination))
+  return (['proc', 'sys', 'dev'] as const)
+    .filter((name) => present.has(`/${name}`))
+    .map((name) => step('move_mount', `put /${name} in place`, [kSlot[name], kSlot.root, 1], [name]))
+}
+
+function extraOverlay(input: StartInput, overlay: ExtraOverlay): Step {
+  const flags = (input.userXattr ? kOverlay.userXattr : 0) | (input.volatile ? kOverlay.volatile : 0)
+  return step(
+    'overlay',
+    `mount the file system of ${overlay.target}`,
+    [-1, kSlot.root, flags, 0],
+    [overlay.target, `${kSlot.state}/${overlay.upper}`, `${kSlot.state}/${overlay.work}`, `${overlay.lowerSlot}/`],
+  )
+}
+
+function userMount(mount: RuntimeMount, bindSlots: ReadonlyMap<string, BindSource>): Step {
+  const { attr, data } = parseMountWords(mount.options)
+  const { destination } = mount
+  const bind = bindSlots.get(destination)
+  if (bind !== undefined) {
+    const integers = [bind.slot, kSlot.root, bind.directory ? 1 : 0]
+    return step('move_mount', `bind ${mount.source} to ${destination}`, integers, [destination])
+  }
+  return step('fsmount', `mount ${destination}`, [-1, kSlot.root, attr], [mount.type ?? 'tmpfs', destination, ...data])
+}
+
+function otherHiddenPaths(spec: RuntimeSpec): Step[] {
+  const elsewhere = (path: string): boolean => !/^\/(proc|sys)\/./.test(path)
+  return [
+    ...(spec.linux.maskedPaths ?? []).filter(elsewhere).map((path) => step('mask_path', `mask ${path}`, [kSlot.root], [path])),
+    ...(spec.linux.readonlyPaths ?? [])
+      .filter(elsewhere)
+      .map((path) => step('readonly_path', `make ${path} read-only`, [kSlot.root], [path])),
+  ]
+}
+
+function stdioSteps({ spec, stdio }: StartInput): Step[] {
+  if (spec.process.terminal === true) {
+    const slots = [0, 1, 2].map((fd) => step('stdio', `connect descriptor ${fd}`, [kSlot.scratch, fd]))
+    return [
+      step('open_pty', 'open the terminal', [kSlot.scratch, kSlot.dev, 24, 80], ['pts/ptmx']),
+      ...slots,
+      step('controlling_tty', 'take the terminal', [0]),
+    ]
+  }
+  const openNull = stdio.includes(-1) ? [step('open', 'open /dev/null', [kSlot.scratch, kSlot.dev, 2, 0], ['null'])] : []
+  return [
+    ...openNull,
+    ...stdio.map((slot, fd) => step('stdio', `connect descriptor ${fd}`, [slot < 0 ? kSlot.scratch : slot, fd])),
+  ]
+}
+
+function identitySteps({ spec, seccomp }: StartInput): Step[] {
+  const { user, capabilities, noNewPrivileges } = spec.process
+  const mask = (names: readonly string[] | undefined): bigint => BigInt.asIntN(64, capabilityMask(names ?? []))
+  const flags = (spec.linux.seccomp?.flags ?? []).reduce(
+    (sum, flag) => sum | (kSeccompLog[flag as keyof typeof kSeccompLog] ?? 0),
+    0,
+  )
+  const filter = seccomp === undefined ? [] : [step('seccomp', 'install the system call filter', [flags], [seccomp])]
+  const groups = [...new Set(user.additionalGids ?? [])].slice(0, 64)
+  return [
+    step('bounding', 'reduce the capability bounding set', [mask(capabilities?.bounding)]),
+    // Without no_new_privs a filter needs CAP_SYS_ADMIN, which is gone after the next steps.
+    ...(noNewPrivileges === true ? [] : filter),
+    step('keepcaps', 'keep capabilities while ids change', [1]),
+    step('setgroups', 'set the supplementary groups', groups),
+    step('setresgid', `become group ${user.gid}`, [user.gid]),
+    step('setresuid', `become user ${user.uid}`, [user.uid]),
+    step('capset', 'set the capabilities', [
+      mask(capabilities?.effective),
+      mask(capabilities?.permitted),
+      mask(capabilities?.inheritable),
+    ]),
+    step('ambient', 'set the ambient capabilities', [mask(capabilities?.ambient)]),
+    step('pdeathsig', 'end with the launcher', [kSigkill]),
+    ...(noNewPrivileges === true ? [step('no_new_privs', 'forbid new privileges'), ...filter] : []),
+  ]
+}
+
+function execStep(spec: RuntimeSpec): Step {
+  const { args, env } = spec.process
+  const path = env.find((entry) => entry.startsWith('PATH='))?.slice('PATH='.length) ?? ''
+  return step('exec', `run ${args[0]}`, [], [args[0] ?? '', nulTerminated(args), nulTerminated(env), path])
+}
+
+const kRlimits = [
+  'CPU',
+  'FSIZE',
+  'DATA',
+  'STACK',
+  'CORE',
+  'RSS',
+  'NPROC',
+  'NOFILE',
+  'MEMLOCK',
+  'AS',
+  'LOCKS',
+  'SIGPENDING',
+  'MSGQUEUE',
+  'NICE',
+  'RTPRIO',
+  'RTTIME',
+]
+
+function rlimitNumber(type: string): number {
+  return kRlimits.indexOf(type.replace('RLIMIT_', ''))
+}
+
+function limitValue(value: number): number {
+  return value >= kRlimitInfinity ? -1 : value
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+import { open } from 'node:fs'
+import type { Launcher } from '../launcher/launcher.ts'
+import type { Native } from '../launcher/native.ts'
+import type { IdMap, IdRange } from '../oci/build-spec.ts'
+import { kMountAttr } from '../plan/mount-words.ts'
+import { step } from '../plan/ops.ts'
+
+const kCloneNewUser = 0x10000000
+const kOpenTreeClone = 1
+const kAtRecursive = 0x8000
+const kAtEmptyPath = 0x1000
+const kAtFdcwd = -100
+
+/** Makes detached mounts, id-mapped for a user namespace that exists only to hold the map. */
+export class IdMappedMounts {
+  readonly #native: Native
+  readonly #namespaceFd: number | undefined
+
+  private constructor(native: Native, namespaceFd: number | undefined) {
+    this.#native = native
+    this.#namespaceFd = namespaceFd
+  }
+
+  /** @param map — `null`: mounts show ids as they are. */
+  static async create(native: Native, launcher: Launcher, map: IdMap | null): Promise<IdMappedMounts> {
+    return new IdMappedMounts(native, map === null ? undefined : await openNamespace(launcher, map))
+  }
+
+  /**
+   * Clones the mount at `path`, held by nothing but the descriptor that is returned; the caller closes it.
+   *
+   * @throws {Error} Node-shaped: EINVAL when the file system takes no id map, EPERM without privilege.
+   */
+  clone(path: string, options: { idMapped: boolean; recursive?: boolean; attr?: number; propagation?: number }): number {
+    const recursive = options.recursive === true ? kAtRecursive : 0
+    const fd = this.#native.openTree(kAtFdcwd, path, kOpenTreeClone | recursive)
+    const idMap = options.idMapped && this.#namespaceFd !== undefined
+    const set = (options.attr ?? 0) | (idMap ? kMountAttr.idmap : 0)
+    const propagation = options.propagation ?? 0
+    if (set === 0 && propagation === 0) return fd
+    try {
+      const namespace = idMap ? (this.#namespaceFd ?? 0) : 0
+      this.#native.mountSetattr(fd, kAtEmptyPath | recursive, set, 0, propagation, namespace)
+      return fd
+    } catch (error) {
+      this.#native.close(fd)
+      throw error
+    }
+  }
+
+  close(): void {
+    if (this.#namespaceFd !== undefined) this.#native.close(this.#namespaceFd)
+  }
+}
+
+async function openNamespace(launcher: Launcher, map: IdMap): Promise<number> {
+  const ranges = 'uids' in map ? map : { uids: map, gids: map }
+  const text = (list: readonly IdRange[]): string =>
+    list.map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size}\n`).join('')
+  const child = launcher.clone(
+    [
+      step('clone', 'create a user namespace for id-mapped mounts', [kCloneNewUser, -1], [text(ranges.uids), text(ranges.gids), '']),
+      step('await', 'hold the user namespace'),
+    ],
+    [],
+  )
+  await child.prepared
+  try {
+    return await openRaw(`/proc/${child.pid}/ns/user`)
+  } finally {
+    child.release()
+  }
+}
+
+/** A descriptor without a FileHandle, which would close it when it is collected. */
+function openRaw(path: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    open(path, 'r', (error, fd) => {
+      if (error === null) resolve(fd)
+      else reject(error)
+    })
+  })
+}

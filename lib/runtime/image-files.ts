@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+import { constants, read as readCallback } from 'node:fs'
+import { promisify } from 'node:util'
+import type { Native } from '../launcher/native.ts'
+import { kMaxUserFileBytes, type UserFiles } from '../rootfs/users.ts'
+
+const read = promisify(readCallback)
+const kResolveInRoot = 0x10
+const kResolveNoMagiclinks = 0x02
+const kAtFdcwd = -100
+const kTypeMask = 0o170000
+const kRegular = 0o100000
+
+/**
+ * Reads the image's user and group files: from the topmost layer that has them, resolved inside that layer only.
+ *
+ * @param roots — directories, topmost first
+ */
+export async function readUserFiles(native: Native, roots: readonly string[]): Promise<UserFiles> {
+  const [passwd, group] = await Promise.all(['etc/passwd', 'etc/group'].map((path) => readTopmost(native, roots, path)))
+  return { passwd: passwd ?? null, group: group ?? null }
+}
+
+async function readTopmost(native: Native, roots: readonly string[], path: string): Promise<Uint8Array | undefined> {
+  for (const root of roots) {
+    const found = await readInRoot(native, root, path)
+    if (found === 'whiteout') return undefined
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+async function readInRoot(native: Native, root: string, path: string): Promise<Uint8Array | 'whiteout' | undefined> {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK
+  const rootFd = native.openat2(kAtFdcwd, root, { flags: constants.O_RDONLY | constants.O_DIRECTORY, resolve: 0 })
+  let fd: number
+  try {
+    fd = native.openat2(rootFd, path, { flags, resolve: kResolveInRoot | kResolveNoMagiclinks })
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? ''
+    // A whiteout is a device without driver: opening it says ENXIO.
+    if (code === 'ENXIO') return 'whiteout'
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EXDEV'].includes(code)) return undefined
+    throw error
+  } finally {
+    native.close(rootFd)
+  }
+  try {
+    const type = native.fstatat(fd, '', 0x1000).mode & kTypeMask
+    if (type !== kRegular) return undefined
+    return await readUpTo(fd, kMaxUserFileBytes)
+  } finally {
+    native.close(fd)
+  }
+}
+
+async function readUpTo(fd: number, limit: number): Promise<Uint8Array> {
+  const chunks: Buffer[] = []
+  let size = 0
+  while (size <= limit) {
+    const buffer = Buffer.alloc(64 * 1024)
+    const { bytesRead } = await read(fd, buffer, 0, buffer.length, null)
+    if (bytesRead === 0) break
+    chunks.push(buffer.subarray(0, bytesRead))
+    size += bytesRead
+  }
+  return Buffer.concat(chunks)
+}

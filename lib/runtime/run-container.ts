@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+import { constants } from 'node:os'
+import { WherryError } from '../errors.ts'
+import type { ExitEvent } from '../launcher/messages.ts'
+import type { NormalizedContainerOptions } from '../options/container-options.ts'
+import type { ImageRunConfig } from '../oci/merge-config.ts'
+import { PlanDescriptors } from './descriptors.ts'
+import type { Rootfs, Runtime } from './runtime.ts'
+import { StandardStreams } from './standard-streams.ts'
+import { startContainer, type StartedContainer } from './start-container.ts'
+
+/** How a run ended, before it is turned into a result or an error. */
+export interface RunOutcome {
+  id: string
+  exit: ExitEvent
+  killSignal: string | null
+  stdout: Buffer
+  stderr: Buffer
+  oomKilled: boolean
+  timedOut: boolean
+  overflowed: boolean
+  durationMs: number
+}
+
+const kSigkill = 9
+
+/**
+ * Runs a container from start to end and collects its output. The writable layer and the cgroup go in the background.
+ *
+ * @throws what {@link startContainer} throws; `signal.reason` when aborted
+ */
+export async function runContainer(
+  runtime: Runtime,
+  image: { rootfs: Rootfs; config: ImageRunConfig },
+  options: NormalizedContainerOptions,
+): Promise<RunOutcome> {
+  const started = performance.now()
+  options.signal?.throwIfAborted()
+  const stop = new Stop()
+  const streams = new StandardStreams(runtime.native, options, () => stop.request('overflow'))
+  const unwatch = watch(options, stop)
+  runtime.launcher.hold()
+  try {
+    const container = await start(runtime, image, options, streams)
+    stop.arm(() => container.slot.child.kill(kSigkill))
+    return await finish(runtime, container, options, streams, stop, started)
+  } finally {
+    unwatch()
+    runtime.launcher.unhold()
+  }
+}
+
+type StopReason = 'timeout' | 'abort' | 'overflow'
+
+/** Why a container gets killed by us; remembers a wish that comes before there is anything to kill. */
+class Stop {
+  reason: StopReason | undefined
+  #kill: (() => void) | undefined
+
+  request(reason: StopReason): void {
+    this.reason ??= reason
+    this.#kill?.()
+  }
+
+  arm(kill: () => void): void {
+    this.#kill = kill
+    if (this.reason !== undefined) kill()
+  }
+}
+
+async function start(
+  runtime: Runtime,
+  image: { rootfs: Rootfs; config: ImageRunConfig },
+  options: NormalizedContainerOptions,
+  streams: StandardStreams,
+): Promise<StartedContainer> {
+  try {
+    return await startContainer(runtime, {
+      rootfs: image.rootfs,
+      imageConfig: image.config,
+      options,
+      connect: (descriptors) => streams.connect(descriptors),
+      descriptors: new PlanDescriptors(runtime.native),
+    })
+  } catch (error) {
+    streams.abandon()
+    throw error
+  }
+}
+
+async function finish(
+  runtime: Runtime,
+  container: StartedContainer,
+  options: NormalizedContainerOptions,
+  streams: StandardStreams,
+  stop: Stop,
+  started: number,
+): Promise<RunOutcome> {
+  const { slot } = container
+  try {
+    streams.started(slot.child.ptyFd)
+    container.refill()
+    const exit = await slot.child.exited
+    const [stdout, stderr] = await streams.collect()
+    if (stop.reason === 'abort') throw options.signal?.reason
+    const oomKilled = options.memoryBytes !== null && ((await slot.cgroup.stats()).oomKills ?? 0) > 0
+    return {
+      id: slot.id,
+      exit,
+      killSignal: exit.signal === null ? null : signalName(exit.signal),
+      stdout,
+      stderr,
+      oomKilled,
+      timedOut: stop.reason === 'timeout',
+      overflowed: stop.reason === 'overflow',
+      durationMs: performance.now() - started,
+    }
+  } finally {
+    runtime.pool.discard(slot)
+  }
+}
+
+function watch({ signal, timeoutMs }: NormalizedContainerOptions, stop: Stop): () => void {
+  const onAbort = (): void => stop.request('abort')
+  signal?.addEventListener('abort', onAbort, { once: true })
+  const timer = timeoutMs === null ? undefined : setTimeout(() => stop.request('timeout'), timeoutMs)
+  return () => {
+    signal?.removeEventListener('abort', onAbort)
+    clearTimeout(timer)
+  }
+}
+
+/** `SIGKILL` for 9; real-time signals by number. */
+export function signalName(signal: number): string {
+  const found = Object.entries(constants.signals).find(([, number]) => number === signal)
+  return found?.[0] ?? `SIG${signal}`
+}
+
+/** The error for output over the limit, as child_process has it. */
+export function overflowError(maxOutputBytes: number): WherryError {
+  return new WherryError(`The container wrote more than ${maxOutputBytes} bytes to one of its streams and was ended.`, {
+    code: 'ERR_MAX_OUTPUT',
+    hint: "raise 'maxOutputBytes', or hand stdout and stderr to a stream.",
+  })
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+import { explainFailure } from '../host/explain.ts'
+import type { ExplainFailure } from '../launcher/launcher-child.ts'
+import { Launcher } from '../launcher/launcher.ts'
+import type { Native } from '../launcher/native.ts'
+import { errnoName, stepError } from '../launcher/step-error.ts'
+import type { UserFiles } from '../rootfs/users.ts'
+import type { Store } from '../store/store.ts'
+import { readHostContext, type HostContext } from './host-context.ts'
+import { hostRoots } from './host-roots.ts'
+import { IdMappedMounts } from './id-mapped-mounts.ts'
+import { readUserFiles } from './image-files.ts'
+import { SeccompCache } from './seccomp-cache.ts'
+import { SlotFactory } from './slot-factory.ts'
+import { SlotPool } from './slot-pool.ts'
+
+/** Settings of {@link Runtime}. */
+export interface RuntimeOptions {
+  /** Containers prepared ahead per profile. */
+  prepared: number
+}
+
+/** Where a container's files come from. */
+export type Rootfs =
+  | { readonly kind: 'layers'; readonly layers: readonly { readonly dir: string }[] }
+  | { readonly kind: 'host'; readonly hide: readonly string[] }
+
+const kIdleMs = 10_000
+const kMaxUserFiles = 64
+
+/** What runs the containers of one engine: launcher, host facts, prepared children, caches. */
+export class Runtime {
+  readonly native: Native
+  readonly store: Store
+  readonly host: HostContext
+  readonly launcher: Launcher
+  readonly mounts: IdMappedMounts
+  readonly pool: SlotPool
+  readonly seccomp: SeccompCache
+  /** Layers never change, so neither do the files of users in them. The host's are read anew each time. */
+  readonly #userFiles = new Map<string, UserFiles>()
+
+  private constructor(native: Native, store: Store, host: HostContext, launcher: Launcher, mounts: IdMappedMounts, options: RuntimeOptions) {
+    this.native = native
+    this.store = store
+    this.host = host
+    this.launcher = launcher
+    this.mounts = mounts
+    this.seccomp = new SeccompCache(host.facts.arch)
+    const parts = { native, launcher, session: store.session, host, root: store.root, mounts }
+    this.pool = new SlotPool(new SlotFactory(parts), { size: options.prepared, idleMs: kIdleMs })
+  }
+
+  /** Looks at the host and starts the launcher. */
+  static async start(native: Native, store: Store, options: RuntimeOptions): Promise<Runtime> {
+    const host = await readHostContext(store.root)
+    const launcher = Launcher.start(native, explainer(host))
+    launcher.hold()
+    try {
+      launcher.registerCleanup([`d${store.session.dir}`, ...cgroupPrefixes(host, store.session.id)])
+      const privileged = host.facts.uid === 0
+      const mounts = await IdMappedMounts.create(native, launcher, privileged ? host.idMapping.map : null)
+      return new Runtime(native, store, host, launcher, mounts, options)
+    } catch (error) {
+      await launcher.close()
+      throw error
+    } finally {
+      launcher.unhold()
+    }
+  }
+
+  /** The image's user and group files. */
+  async userFiles(rootfs: Rootfs): Promise<UserFiles> {
+    if (rootfs.kind === 'host') return readUserFiles(this.native, ['/'])
+    const roots = rootfs.layers.map(({ dir }) => dir).reverse()
+    const key = roots.join(':')
+    let files = this.#userFiles.get(key)
+    if (files === undefined) {
+      files = await readUserFiles(this.native, roots)
+      if (this.#userFiles.size >= kMaxUserFiles) this.#userFiles.clear()
+      this.#userFiles.set(key, files)
+    }
+    return files
+  }
+
+  /** Mount points of the host that `Image.host()` shows. */
+  hostRoots(): Promise<string[]> {
+    return hostRoots()
+  }
+
+  /** Ends prepared children and the launcher, and with it whatever still runs. */
+  async close(): Promise<void> {
+    this.launcher.hold()
+    await this.pool.close()
+    await this.host.driver.removeParents()
+    this.mounts.close()
+    await this.launcher.close()
+  }
+}
+
+function explainer(host: HostContext): ExplainFailure {
+  return (failure, step) => {
+    const [code] = errnoName(failure.errno)
+    const hint = explainFailure({
+      syscall: failure.call,
+      code,
+      step: step?.op,
+      userNamespace: step?.op === 'clone' && (BigInt(step.integers[0] ?? 0) & 0x10000000n) !== 0n,
+      fsType: step?.op === 'fsmount' && typeof step.strings[0] === 'string' ? step.strings[0] : undefined,
+      facts: host.facts,
+    })
+    return stepError(failure, step, hint)
+  }
+}
+
+function cgroupPrefixes({ world }: HostContext, sessionId: string): string[] {
+  return world.hierarchies.filter(({ writable }) => writable).map(({ mountPoint }) => `p${mountPoint}/wherry/${sessionId}-`)
+}

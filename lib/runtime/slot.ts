@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+import type { Cgroup } from '../cgroup/driver.ts'
+import type { LauncherChild } from '../launcher/launcher-child.ts'
+import type { Scratch } from '../store/session.ts'
+
+/** A child that waits for its image, with everything that a container has before it runs. */
+export interface Slot {
+  /** The container's id: 64 hexadecimal digits. */
+  id: string
+  hostname: string
+  child: LauncherChild
+  scratch: Scratch
+  cgroup: Cgroup
+}

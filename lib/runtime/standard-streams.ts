@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+import { Socket } from 'node:net'
+import type { Readable, Writable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+import type { Native } from '../launcher/native.ts'
+import type { NormalizedContainerOptions } from '../options/container-options.ts'
+import type { PlanDescriptors } from './descriptors.ts'
+import { CollectedOutput } from './output.ts'
+import { Terminal } from './terminal.ts'
+
+const kNone = Buffer.alloc(0)
+
+/** The streams of one run, from before its start to the end of its output. */
+export class StandardStreams {
+  readonly #native: Native
+  readonly #options: NormalizedContainerOptions
+  readonly #onOverflow: () => void
+  readonly #outputs: (CollectedOutput | undefined)[] = [undefined, undefined]
+  readonly #copies: Promise<void>[] = []
+  #terminal: Terminal | undefined
+  #input: Socket | undefined
+
+  constructor(native: Native, options: NormalizedContainerOptions, onOverflow: () => void) {
+    this.#native = native
+    this.#options = options
+    this.#onOverflow = onOverflow
+  }
+
+  /** Makes the pipes. @returns slots of descriptors 0, 1 and 2 */
+  connect(descriptors: PlanDescriptors): [number, number, number] {
+    if (this.#options.tty) return [-1, -1, -1]
+    return [this.#connectInput(descriptors), this.#connectOutput(descriptors, 1), this.#connectOutput(descriptors, 2)]
+  }
+
+  /** Feeds standard input, and takes the terminal where there is one. Called once the program runs. */
+  started(terminalFd: number): void {
+    if (terminalFd >= 0) {
+      this.#terminal = new Terminal(this.#native, terminalFd, this.#options, this.#onOverflow)
+      return
+    }
+    const input = this.#input
+    if (input === undefined) return
+    const { stdin } = this.#options
+    if (stdin.kind === 'bytes') input.end(stdin.bytes)
+    else if (stdin.kind === 'stream') pipeInto(stdin.stream, input)
+    else input.end()
+  }
+
+  /** Reads what the ended program left behind. */
+  async collect(): Promise<[stdout: Buffer, stderr: Buffer]> {
+    for (const output of this.#outputs) output?.drain()
+    this.#release()
+    if (this.#terminal !== undefined) return [await this.#terminal.end(), kNone]
+    if (this.#copies.length > 0) await Promise.all(this.#copies)
+    const [stdout, stderr] = this.#outputs
+    return [stdout === undefined ? kNone : await stdout.bytes, stderr === undefined ? kNone : await stderr.bytes]
+  }
+
+  /** Frees what a start that failed has left. Output pipes end by themselves when the other side is closed. */
+  abandon(): void {
+    this.#release()
+  }
+
+  #release(): void {
+    const { stdin } = this.#options
+    if (stdin.kind === 'stream' && this.#input !== undefined) stdin.stream.unpipe(this.#input)
+    this.#input?.destroy()
+  }
+
+  #connectInput(descriptors: PlanDescriptors): number {
+    const { stdin } = this.#options
+    if (stdin.kind === 'ignore') return -1
+    if (stdin.kind === 'inherit') return descriptors.lend(0)
+    const [ours, theirs] = this.#native.pipe('write')
+    this.#input = new Socket({ fd: ours, readable: false, writable: true })
+    // A program that ends without reading its input is no error of the run (EPIPE).
+    this.#input.on('error', () => {})
+    return descriptors.own(theirs)
+  }
+
+  #connectOutput(descriptors: PlanDescriptors, fd: 1 | 2): number {
+    const target = fd === 1 ? this.#options.stdout : this.#options.stderr
+    if (target === 'ignore') return -1
+    if (target === 'inherit') return descriptors.lend(fd)
+    const [ours, theirs] = this.#native.pipe('read')
+    if (target === 'pipe') {
+      this.#outputs[fd - 1] = new CollectedOutput(this.#native, ours, this.#options.maxOutputBytes, this.#onOverflow)
+    } else {
+      this.#copies.push(copyOut(new Socket({ fd: ours, readable: true, writable: false }), target))
+    }
+    return descriptors.own(theirs)
+  }
+}
+
+/** Copies with back-pressure, and leaves the target open: it is the caller's. */
+async function copyOut(source: Readable, target: Writable): Promise<void> {
+  source.pipe(target, { end: false })
+  target.once('close', () => source.destroy())
+  await finished(source, { writable: false }).catch(() => undefined)
+}
+
+/** A source that fails ends the input; the failure itself is the source's owner's to handle. */
+function pipeInto(source: Readable, input: Writable): void {
+  source.once('error', () => input.destroy())
+  source.pipe(input)
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+import { ReadStream } from 'node:tty'
+import type { Native } from '../launcher/native.ts'
+import type { NormalizedContainerOptions } from '../options/container-options.ts'
+
+const kEndOfTransmission = 4
+
+/** Our side of a container's terminal: one stream both ways. */
+export class Terminal {
+  readonly #stream: ReadStream
+  readonly #chunks: Buffer[] = []
+  readonly #ended: Promise<void>
+  readonly #undo: (() => void)[] = []
+  #size = 0
+
+  constructor(native: Native, fd: number, options: NormalizedContainerOptions, onOverflow: () => void) {
+    this.#stream = new ReadStream(fd)
+    this.#ended = new Promise((resolve) => {
+      // EIO is how Linux says that the last process has closed the other side.
+      this.#stream.once('error', () => resolve())
+      this.#stream.once('close', () => resolve())
+    })
+    this.#readInto(options, onOverflow)
+    this.#feed(options)
+    if (options.stdout === 'inherit') this.#follow(native, fd)
+  }
+
+  /** Waits for the end of the output. @returns what was collected */
+  async end(): Promise<Buffer> {
+    await this.#ended
+    this.#stream.destroy()
+    for (const undo of this.#undo) undo()
+    return Buffer.concat(this.#chunks)
+  }
+
+  #readInto(options: NormalizedContainerOptions, onOverflow: () => void): void {
+    const { stdout, maxOutputBytes } = options
+    if (stdout === 'inherit') this.#stream.pipe(process.stdout, { end: false })
+    else if (typeof stdout === 'object') this.#stream.pipe(stdout, { end: false })
+    else
+      this.#stream.on('data', (chunk: Buffer) => {
+        if (stdout === 'ignore') return
+        const room = maxOutputBytes - this.#size
+        if (chunk.length > room) onOverflow()
+        this.#size += Math.min(chunk.length, room)
+        if (room > 0) this.#chunks.push(chunk.subarray(0, room))
+      })
+  }
+
+  #feed({ stdin }: NormalizedContainerOptions): void {
+    if (stdin.kind === 'bytes') {
+      this.#stream.write(stdin.bytes)
+      this.#stream.write(Buffer.from([kEndOfTransmission]))
+    } else if (stdin.kind === 'stream') {
+      stdin.stream.pipe(this.#stream, { end: false })
+    } else if (stdin.kind === 'inherit') {
+      const { stdin: own } = process
+      own.setRawMode?.(true)
+      own.pipe(this.#stream, { end: false })
+      this.#undo.push(() => {
+        own.unpipe(this.#stream)
+        own.setRawMode?.(false)
+        own.pause()
+      })
+    }
+  }
+
+  /** Keeps the window as large as our own. */
+  #follow(native: Native, fd: number): void {
+    const { stdout } = process
+    const resize = (): void => {
+      if (!this.#stream.destroyed && stdout.isTTY) native.setWindowSize(fd, stdout.rows, stdout.columns)
+    }
+    resize()
+    stdout.on('resize', resize)
+    this.#undo.push(() => stdout.off('resize', resize))
+  }
+}
