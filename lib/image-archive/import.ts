@@ -88,8 +88,7 @@ async function addImage(
     await letGo()
     return image
   } catch (error) {
-    await letGo()
-    await store.sweep()
+    store.sweepSoon(letGo)
     throw error
   }
 }

@@ -116,8 +116,7 @@ class Load {
       this.#report('done')
       return image
     } catch (error) {
-      await letGo()
-      await this.#store.sweep()
+      this.#store.sweepSoon(letGo)
       throw error
     }
   }

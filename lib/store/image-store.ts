@@ -42,10 +42,19 @@ export class ImageStore {
   readonly #blobs: BlobStore
   readonly #layers: LayerStore
   readonly #pins: Pins
-  readonly #sweepSoon: () => void
+  readonly #sweepSoon: (first?: () => Promise<void>) => void
   readonly #inUse = new Map<Digest, number>()
+  readonly #removedInUse = new Set<Digest>()
+  // Only of images that this session keeps: those cannot go, and content never changes under its digest.
+  readonly #documents = new Map<Digest, { manifest: ImageManifest; config: ImageConfig }>()
 
-  constructor(parts: { index: ImageIndex; blobs: BlobStore; layers: LayerStore; pins: Pins; sweepSoon: () => void }) {
+  constructor(parts: {
+    index: ImageIndex
+    blobs: BlobStore
+    layers: LayerStore
+    pins: Pins
+    sweepSoon: (first?: () => Promise<void>) => void
+  }) {
     this.#index = parts.index
     this.#blobs = parts.blobs
     this.#layers = parts.layers
@@ -144,9 +153,8 @@ export class ImageStore {
       if (rest.length === entries.length) throw new NotFoundError(`Image ${digest} does not exist.`)
       return { entries: rest, result: undefined }
     })
-    if (this.#inUse.has(digest)) return
-    await this.#pins.release(pinName(digest))
-    this.#sweepSoon()
+    if (this.#inUse.has(digest)) this.#removedInUse.add(digest)
+    else this.#letGo(digest)
   }
 
   /** Marks an image as used by a container of this process. No file is touched. @returns the function that ends it. */
@@ -159,7 +167,13 @@ export class ImageStore {
       const count = (this.#inUse.get(digest) ?? 1) - 1
       if (count > 0) this.#inUse.set(digest, count)
       else this.#inUse.delete(digest)
+      if (count === 0 && this.#removedInUse.delete(digest)) this.#letGo(digest)
     }
+  }
+
+  #letGo(digest: Digest): void {
+    this.#documents.delete(digest)
+    this.#sweepSoon(() => this.#pins.release(pinName(digest)))
   }
 
   #change(
@@ -174,17 +188,23 @@ export class ImageStore {
   }
 
   async #read(entry: IndexEntry): Promise<StoredImage> {
-    const manifest = parseManifest(await this.#blobs.read(entry.digest, kMaxManifestBytes), entry.digest)
-    const id = manifest.config.digest
-    const config = parseImageConfig(await this.#blobs.read(id, kMaxConfigBytes), id)
+    const { manifest, config } = this.#documents.get(entry.digest) ?? (await this.#readDocuments(entry.digest))
     const unpackedBytes = entry.unpackedBytes ?? manifest.layers.reduce((sum, layer) => sum + layer.size, 0)
-    return { id, digest: entry.digest, references: entry.references, manifest, config, unpackedBytes }
+    const { digest, references } = entry
+    return { id: manifest.config.digest, digest, references, manifest, config, unpackedBytes }
+  }
+
+  async #readDocuments(digest: Digest): Promise<{ manifest: ImageManifest; config: ImageConfig }> {
+    const manifest = parseManifest(await this.#blobs.read(digest, kMaxManifestBytes), digest)
+    const id = manifest.config.digest
+    return { manifest, config: parseImageConfig(await this.#blobs.read(id, kMaxConfigBytes), id) }
   }
 
   async #pin(image: StoredImage): Promise<void> {
     const { digest, id, manifest, config } = image
     const digests = [digest, id, ...manifest.layers.map((layer) => layer.digest), ...config.rootfs.diff_ids]
     await this.#pins.hold(digests, pinName(digest))
+    this.#documents.set(digest, { manifest, config })
   }
 }
 

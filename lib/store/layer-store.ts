@@ -1,5 +1,6 @@
 import { access, readFile, rename } from 'node:fs/promises'
-import type { Digest } from '../oci/digest.ts'
+import { LayerError } from '../errors.ts'
+import { type Digest, digestAlgorithm } from '../oci/digest.ts'
 import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
 import { removeTree } from './remove-tree.ts'
@@ -92,6 +93,8 @@ export class LayerStore {
 
   /** Unpacks into tmp/, for a layer whose diff id is not known yet. {@link publish} or {@link discard} it. */
   async unpack(request: UnpackRequest, expectedDiffId?: Digest): Promise<{ dir: string; info: LayerInfo }> {
+    checkSha256(request.expectedDigest ?? expectedDiffId)
+    checkSha256(expectedDiffId)
     const dir = this.#session.tmpPath('layer')
     try {
       const result = await this.#unpack({
@@ -154,4 +157,10 @@ async function settled(work: Promise<unknown>, signal: AbortSignal | undefined):
   })
   await Promise.race([done, aborted])
   if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
+}
+
+// The unpacker hashes with sha256 on the way; no known tool makes layers with another digest.
+function checkSha256(digest: Digest | undefined): void {
+  if (digest === undefined || digestAlgorithm(digest) === 'sha256') return
+  throw new LayerError(digest, undefined, 'is named by sha512; layers must be named by sha256')
 }

@@ -53,6 +53,16 @@ export class Session {
     return this.#lock.fd
   }
 
+  /** Where to note the cgroup directories of this session's containers, one path a line, for whoever repairs after it. */
+  get cgroupsFile(): string {
+    return join(this.dir, 'cgroups')
+  }
+
+  /** Where to note processes as JSON, for whoever repairs after this session. */
+  get pidsFile(): string {
+    return join(this.dir, 'pids')
+  }
+
   /** A path in tmp/ that nobody else uses, and that repair ties to this session. */
   tmpPath(label: string): string {
     return join(this.#layout.tmp, `${this.id}.${label}-${this.#nextName++}`)

@@ -35,7 +35,6 @@ export class Store {
   readonly #index: ImageIndex
   readonly #native: StoreNative
   readonly #background = new Set<Promise<void>>()
-  #sweepPlanned = false
   #repaired: RepairReport = { deadSessions: [], exitedContainers: [], trash: [] }
 
   private constructor(layout: StoreLayout, session: Session, native: StoreNative, unpack: UnpackLayer) {
@@ -46,7 +45,7 @@ export class Store {
     this.layers = new LayerStore(layout, session, unpack)
     this.#index = new ImageIndex(layout, session, native)
     const pins = new Pins(session)
-    const sweepSoon = () => this.#sweepSoon()
+    const sweepSoon = (first?: () => Promise<void>) => this.sweepSoon(first)
     this.images = new ImageStore({ index: this.#index, blobs: this.blobs, layers: this.layers, pins, sweepSoon })
   }
 
@@ -62,8 +61,13 @@ export class Store {
     await prepareLayout(layout, sessionId)
     const session = await Session.open(layout, native, sessionId)
     const store = new Store(layout, session, native, unpack)
-    await store.repair()
-    return store
+    try {
+      await store.repair()
+      return store
+    } catch (error) {
+      await store.close()
+      throw error
+    }
   }
 
   get root(): string {
@@ -80,7 +84,7 @@ export class Store {
     const report = await repairStore({ layout: this.layout, native: this.#native, session: this.session })
     for (const path of report.trash) this.#delete(path)
     // A load that was killed may have left layers that no image names.
-    if (report.deadSessions.length > 0) this.#sweepSoon()
+    if (report.deadSessions.length > 0) this.sweepSoon()
     this.#repaired = report
     return report
   }
@@ -114,6 +118,15 @@ export class Store {
     return swept
   }
 
+  /** Does {@link sweep} in the background, after `first`. A failure is left to the next sweep. */
+  sweepSoon(first?: () => Promise<void>): void {
+    const work = async (): Promise<void> => {
+      await first?.()
+      await this.sweep()
+    }
+    this.#inBackground(work(), 'sweep')
+  }
+
   /** Waits until nothing is deleted in the background any more. */
   async idle(): Promise<void> {
     while (this.#background.size > 0) await Promise.all(this.#background)
@@ -123,16 +136,6 @@ export class Store {
   async close(): Promise<void> {
     await this.idle()
     await this.session.close()
-  }
-
-  #sweepSoon(): void {
-    if (this.#sweepPlanned) return
-    this.#sweepPlanned = true
-    const work = async (): Promise<void> => {
-      this.#sweepPlanned = false
-      await this.sweep()
-    }
-    this.#inBackground(work(), 'sweep')
   }
 
   #delete(path: string): void {
@@ -152,6 +155,6 @@ export class Store {
 }
 
 const unpackInWorker: UnpackLayer = async (options) => {
-  const { unpackLayer } = await import('../layer/unpack.ts')
+  const { unpackLayer } = await import('../layer/unpack-layer.ts')
   return unpackLayer(options)
 }

@@ -66,6 +66,35 @@ test('loads docker-archive and OCI archive, by path and by stream, as one image'
   assert.equal(first(await Image.load(`${docker}.gz`, { engine })).digest, fromDocker.digest)
 })
 
+test('loads a layer whose tar lacks its last padding and end, as umoci insert makes it', {
+  todo: 'the layer parser takes it for cut short',
+}, async (t) => {
+  if (!needs(t, 'command:umoci')) return
+  const dir = await tempDir(t)
+  const layout = await makeOciLayout(dir)
+  await run('umoci', 'insert', '--rootless', '--image', `${layout}:demo`, join(dir, 'srv'), '/more')
+  const engine = await openEngine(t, join(dir, 'root'))
+  const image = first(await Image.load(layout, { engine }))
+  assert.ok(image.rootfs.kind === 'layers')
+  assert.equal(await readFile(join(image.rootfs.layers[2]?.dir ?? '', 'more/hello'), 'utf8'), 'from the second layer\n')
+})
+
+test('a forced removal keeps the files of a running container until it ends', async (t) => {
+  if (!needs(t, 'command:umoci')) return
+  const dir = await tempDir(t)
+  const engine = await openEngine(t, join(dir, 'root'))
+  const image = first(await Image.load(await makeOciLayout(dir), { engine }))
+  const stop = image.use()
+  await image.remove({ force: true })
+  await engine.store.sweep()
+  await engine.store.idle()
+  assert.equal((await readdir(join(engine.root, 'layers'))).length, 4)
+  stop()
+  stop()
+  await engine.store.idle()
+  assert.deepEqual(await leftovers(engine.root), [])
+})
+
 test('loads an image that buildah made', async (t) => {
   if (!needs(t, 'root', 'command:buildah', 'command:umoci')) return
   const dir = await tempDir(t)
