@@ -50,7 +50,7 @@ export type IdMap = readonly IdRange[] | { uids: readonly IdRange[]; gids: reado
 /** Everything that a configuration is made from. */
 export interface BuildSpecInput {
   options: NormalizedContainerOptions
-  imageConfig: { config: ImageRunConfig }
+  imageConfig: { config: ImageRunConfig; architecture?: string }
   /** Who the first process is: `mergeConfig(…).user`, looked up in the image's files. */
   user: ResolvedUser
   host: SpecHostFacts
@@ -72,6 +72,8 @@ export interface SeccompChoice {
   options: Pick<NormalizedContainerOptions, 'seccomp' | 'privileged'>
   host: Pick<SpecHostFacts, 'arch' | 'kernel'>
   capabilities: readonly string[]
+  /** Architecture of the image, in Go's words; `'386'` opens the default filter for 32-bit programs. */
+  imageArchitecture?: string | undefined
 }
 
 /** Annotation of a container with a first process of wherry's own that reaps orphans. */
@@ -110,9 +112,14 @@ export function buildRuntimeSpec(input: BuildSpecInput): RuntimeSpec {
 }
 
 /** Picks the filter of a container by its options; `undefined` is none. */
-export function chooseSeccomp({ options, host, capabilities }: SeccompChoice): RuntimeSeccomp | undefined {
+export function chooseSeccomp({
+  options,
+  host,
+  capabilities,
+  imageArchitecture,
+}: SeccompChoice): RuntimeSeccomp | undefined {
   if (options.seccomp === 'unconfined' || (options.privileged && options.seccomp === 'default')) return undefined
-  const profile = options.seccomp === 'default' ? defaultSeccompProfile() : options.seccomp
+  const profile = options.seccomp === 'default' ? defaultSeccompProfile(imageArchitecture === '386') : options.seccomp
   return selectSeccomp(profile, { arch: host.arch, kernel: host.kernel, capabilities })
 }
 
@@ -149,7 +156,12 @@ function buildLinux(
   gidMappings: RuntimeIdMapping[] | null,
 ): RuntimeLinux {
   const { options, host, idMap } = input
-  const seccomp = (input.seccomp ?? chooseSeccomp)({ options, host, capabilities })
+  const seccomp = (input.seccomp ?? chooseSeccomp)({
+    options,
+    host,
+    capabilities,
+    imageArchitecture: input.imageConfig.architecture,
+  })
   const uidMappings = idMap === null ? null : mappings('uids' in idMap ? idMap.uids : idMap)
   if (uidMappings !== null && gidMappings !== null) checkMapped(input.user, uidMappings, gidMappings)
   const namespaces = namespaceTypes(options, idMap !== null)

@@ -17,8 +17,8 @@ export interface RuntimeSpec {
   linux: RuntimeLinux
 }
 
-/** Version of the runtime specification that {@link RuntimeSpec} follows. */
-export const kOciRuntimeVersion = '1.2.0'
+/** Version that a {@link RuntimeSpec} declares: runtimes that are still in distributions refuse any later one. */
+export const kOciRuntimeVersion = '1.0.2'
 
 /** The container's root file system; `path` is absolute on the host. */
 export interface RuntimeRoot {

@@ -58,8 +58,11 @@ const kErrnoNosys = 38
  * Returns the default profile: an allow-list. Whatever is not listed answers EPERM, and system calls that wherry does not know
  * answer ENOSYS (see {@link compileSeccomp}). clone3 answers ENOSYS, because a filter cannot see its flags in memory; a libc
  * then uses clone, whose flags are looked at.
+ *
+ * @param compat - whether 32-bit x86 programs may run on x64. Otherwise their first system call kills them: the 32-bit entry is
+ * kernel code that few need, its `socketcall` hides which sockets are made, and the filter takes twice as long to load.
  */
-export function defaultSeccompProfile(): SeccompProfile {
+export function defaultSeccompProfile(compat = false): SeccompProfile {
   const allow = (rule: DefaultRule): SeccompProfileRule => ({
     names: rule.names.split(' '),
     action: 'SCMP_ACT_ALLOW',
@@ -77,7 +80,7 @@ export function defaultSeccompProfile(): SeccompProfile {
     defaultAction: 'SCMP_ACT_ERRNO',
     defaultErrnoRet: 1,
     archMap: [
-      { architecture: 'SCMP_ARCH_X86_64', subArchitectures: ['SCMP_ARCH_X86'] },
+      { architecture: 'SCMP_ARCH_X86_64', subArchitectures: compat ? ['SCMP_ARCH_X86'] : [] },
       { architecture: 'SCMP_ARCH_AARCH64', subArchitectures: [] },
     ],
     syscalls: [
@@ -112,7 +115,7 @@ export function selectSeccomp(profile: SeccompProfile, subject: SeccompSubject):
     }
     const key = `${rule.action} ${rule.errnoRet}`
     const joined = always.get(key) ?? { names: [], action: rule.action, ...errno }
-    joined.names = [...joined.names, ...names]
+    joined.names.push(...names)
     always.set(key, joined)
   }
   for (const rule of always.values()) rule.names = [...new Set(rule.names)].sort()

@@ -76,7 +76,7 @@ test('capabilities: numbers and masks', () => {
   assert.equal(capabilityName(41), undefined)
   // The mask that every container of Docker shows in /proc/self/status.
   assert.equal(capabilityMask(kDefaultCapabilities), 0xa80425fbn)
-  fc.assert(
+  void fc.assert(
     fc.property(fc.subarray([...kCapabilities]), (names) => {
       assert.deepEqual(capabilityNames(capabilityMask(names)), names)
     }),

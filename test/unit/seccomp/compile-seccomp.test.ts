@@ -47,7 +47,7 @@ function assertSame(
 for (const arch of kArches) {
   for (const capabilities of [[], ['CAP_SYS_ADMIN'], ['CAP_SYS_PTRACE', 'CAP_SYS_NICE', 'CAP_SYSLOG']]) {
     test(`default profile, ${arch}, with ${capabilities.join(' ') || 'no capability'}: as evaluated rule by rule`, () => {
-      const seccomp = selectSeccomp(defaultSeccompProfile(), { arch, capabilities, kernel: '6.1.0' })
+      const seccomp = selectSeccomp(defaultSeccompProfile(true), { arch, capabilities, kernel: '6.1.0' })
       assertSame(seccomp, arch, arch, kSampleArgs)
       if (arch === 'x64') assertSame(seccomp, arch, 'x86', kSampleArgs)
     })
@@ -55,7 +55,7 @@ for (const arch of kArches) {
 
   test(`default profile, ${arch}: short, and few comparisons for any call without arguments to look at`, () => {
     const seccomp = selectSeccomp(defaultSeccompProfile(), { arch, capabilities: [], kernel: '6.1.0' })
-    const program = compileSeccomp({ ...seccomp, architectures: [] }, arch)
+    const program = compileSeccomp(seccomp, arch)
     assert.ok(program.length / 8 < 150, `${program.length / 8} instructions`)
     const { audit, numbers } = seccompArchInfo(arch)
     const looksAtArgs = new Set(['clone', 'socket', 'personality'])
@@ -135,7 +135,7 @@ const argument = fc.oneof(
 const argumentLists = fc.array(fc.array(argument, { minLength: 6, maxLength: 6 }), { minLength: 1, maxLength: 4 })
 
 test('any filter: compiled and evaluated rule by rule are the same', () => {
-  fc.assert(
+  void fc.assert(
     fc.property(filter, fc.constantFrom(...kArches), argumentLists, (seccomp, arch, lists) => {
       assertSame(seccomp, arch, arch, lists)
     }),
