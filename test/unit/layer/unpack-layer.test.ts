@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import fs from 'node:fs'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { type TestContext, test } from 'node:test'
+import zlib from 'node:zlib'
+import { ConflictError, IntegrityError, InvalidOptionError, LayerError, SyscallError } from '../../../lib/errors.ts'
+import { type LayerPlace, layerPlace } from '../../helpers/layer-fixture.ts'
+import { makeTar } from '../../helpers/make-tar.ts'
+import { needs } from '../../helpers/needs.ts'
+
+const sha256 = (bytes: Buffer) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+
+/** A tree with one of each thing that a layer can hold. */
+function makeTree(dir: string): void {
+  const script = `
+    mkdir -p a/deep/er 'sp ace' sticky; chmod 1777 sticky; chmod 2750 a/deep
+    echo hello > a/file; chmod 4755 a/file; ln a/file a/hard; ln -s ../../a/file a/deep/link; ln -s /nowhere dangling
+    printf x > "$(printf 'latin-\\351')"; echo y > "$(printf 'a%.0s' $(seq 200))"
+    mkfifo pipe; chown 1234:70000 a/file pipe; chown -h 5:6 dangling; mknod null c 1 3; mknod blk b 7 9
+    truncate -s 3M hole; printf tail >> hole; dd if=/dev/zero of=hole bs=1 seek=1M count=5 conv=notrunc status=none
+    for i in $(seq 40); do truncate -s $((i * 128))K many; printf z >> many; done
+    dd if=/dev/urandom of=big bs=1k count=700 status=none
+    setfattr -n user.k -v value a/file; setfattr -n user.d -v dir a/deep
+    touch -d '2001-02-03 04:05:06.123456789' a/file 'sp ace' a; touch -h -d '1969-01-01 00:00:00.5' dangling
+    chmod 0 big; chmod 711 .`
+  fs.mkdirSync(dir)
+  execFileSync('sh', ['-ec', script], { cwd: dir })
+}
+
+function describe(dir: string): string {
+  const list = execFileSync('find', ['.', '-printf', '%p %y %m %U %G %s %T@ %l %n\n'], { cwd: dir, encoding: 'latin1' })
+  const xattrs = execFileSync('getfattr', ['-R', '-h', '-d', '-m', '-', '-e', 'hex', '.'], { cwd: dir, encoding: 'latin1' })
+  const sums = execFileSync('sh', ['-c', 'find . -type f -exec sha256sum {} + | sort'], { cwd: dir, encoding: 'latin1' })
+  // The size of a directory is the file system's business.
+  const lines = list.split('\n').map((line) => line.replace(/^(.* d \d+ \d+ \d+) \d+/, '$1'))
+  return [...lines.sort(), ...xattrs.split('\n\n').sort(), sums].join('\n')
+}
+
+async function roundTrip(t: TestContext, flags: readonly string[]): Promise<LayerPlace> {
+  const place = layerPlace(t)
+  const tree = join(place.base, 'tree')
+  makeTree(tree)
+  const archive = execFileSync('tar', ['-c', ...flags, '-C', tree, '.'], { maxBuffer: 1 << 28 })
+  await place.unpack(archive)
+  return place
+}
+
+for (const [name, flags] of [
+  ['pax with xattrs', ['--format=posix', '--xattrs']],
+  ['pax sparse 0.0', ['--format=posix', '--xattrs', '-S', '--sparse-version=0.0']],
+  ['pax sparse 0.1', ['--format=posix', '--xattrs', '-S', '--sparse-version=0.1']],
+  ['pax sparse 1.0', ['--format=posix', '--xattrs', '-S', '--sparse-version=1.0']],
+] as const) {
+  test(`a tree packed by GNU tar comes back: ${name}`, async (t) => {
+    if (!needs(t, 'root', 'command:tar', 'command:getfattr')) return
+    const place = await roundTrip(t, flags)
+    assert.equal(describe(place.target), describe(join(place.base, 'tree')))
+    if (flags.includes('-S' as never)) assert.ok(fs.statSync(join(place.target, 'hole')).blocks < 200)
+  })
+}
+
+for (const flags of [['--format=gnu'], ['--format=gnu', '-S']]) {
+  test(`a tree packed by GNU tar comes back as GNU tar unpacks it: ${flags.join(' ')}`, async (t) => {
+    if (!needs(t, 'root', 'command:tar', 'command:getfattr')) return
+    const place = await roundTrip(t, flags)
+    const reference = join(place.base, 'reference')
+    fs.mkdirSync(reference)
+    execFileSync('tar', ['-xpf', join(place.base, 'layer.tar'), '--same-owner', '-C', reference])
+    assert.equal(describe(place.target), describe(reference))
+  })
+}
+
+const small = makeTar([
+  { name: 'd/', type: '5', mtime: 5 },
+  { name: 'd/f', body: 'content', mtime: 6 },
+])
+
+test('digests, sizes and compression', async (t) => {
+  const gzip = Buffer.concat([zlib.gzipSync(small.subarray(0, 700)), zlib.gzipSync(small.subarray(700))])
+  for (const bytes of [small, gzip]) {
+    const place = layerPlace(t)
+    const result = await place.unpack(bytes, { expectedDigest: sha256(bytes), expectedDiffId: sha256(small) })
+    assert.deepEqual(result, {
+      digest: sha256(bytes),
+      diffId: sha256(small),
+      compressedBytes: bytes.length,
+      sizeBytes: 7,
+      entries: 2,
+    })
+    assert.equal(fs.readFileSync(join(place.target, 'd/f'), 'utf8'), 'content')
+    assert.equal(fs.statSync(join(place.target, 'd')).mtimeMs, 5000)
+  }
+})
+
+test('zstd, one frame and many', async (t) => {
+  if (!needs(t, 'command:zstd')) return
+  const body = Buffer.alloc(3_000_000, 'abcdefgh').map((byte, i) => (i % 7 === 0 ? i : byte))
+  const archive = makeTar([{ name: 'f', body: Buffer.from(body) }])
+  const zstd = (part: Buffer) => execFileSync('zstd', ['-q', '-c'], { input: part, maxBuffer: 1 << 26 })
+  const skippable = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3])
+  const frames = Buffer.concat([skippable, zstd(archive.subarray(0, 5)), zstd(Buffer.alloc(0)), zstd(archive.subarray(5)), skippable])
+  for (const bytes of [zstd(archive), frames]) {
+    const place = layerPlace(t)
+    assert.equal((await place.unpack(bytes)).diffId, sha256(archive))
+    assert.deepEqual(fs.readFileSync(join(place.target, 'f')), Buffer.from(body))
+  }
+  const place = layerPlace(t)
+  await assert.rejects(place.unpack(zstd(archive).subarray(0, -9)), LayerError)
+  // A window descriptor that asks for 2 GiB.
+  await assert.rejects(place.unpack(Buffer.from('28b52ffd00a8010000', 'hex')), /too much memory/)
+  assert.deepEqual(place.names(), ['layer.tar', 'outside'])
+})
+
+test('whiteouts become overlay marks', async (t) => {
+  if (!needs(t, 'root', 'command:getfattr')) return
+  const place = layerPlace(t)
+  await place.unpack([
+    { name: '.wh.gone' },
+    { name: 'dir/.wh..wh..opq' },
+    { name: '.wh.both' },
+    { name: 'both', body: 'here' },
+    { name: '.wh.tree' },
+    { name: 'tree/', type: '5' },
+    { name: '.wh..wh.plnk', type: '5' },
+  ])
+  const stat = fs.statSync(join(place.target, 'gone'))
+  assert.ok(stat.isCharacterDevice() && stat.rdev === 0)
+  assert.equal(fs.readFileSync(join(place.target, 'both'), 'utf8'), 'here')
+  for (const dir of ['dir', 'tree']) {
+    const value = execFileSync('getfattr', ['--only-values', '-n', 'user.overlay.opaque', dir], { cwd: place.target })
+    assert.equal(value.toString(), 'y')
+  }
+  assert.deepEqual(fs.readdirSync(place.target).sort(), ['both', 'dir', 'gone', 'tree'])
+})
+
+test('a wrong digest leaves nothing', async (t) => {
+  const place = layerPlace(t)
+  const wrong = sha256(Buffer.from('x'))
+  await assert.rejects(place.unpack(small, { expectedDigest: wrong }), (error) => {
+    assert.ok(error instanceof IntegrityError)
+    assert.deepEqual([error.code, error.expected, error.actual], ['ERR_INTEGRITY', wrong, sha256(small)])
+    return true
+  })
+  await assert.rejects(place.unpack(zlib.gzipSync(small), { expectedDiffId: wrong }), IntegrityError)
+  assert.deepEqual(place.names(), ['layer.tar', 'outside'])
+})
+
+test('a stream as source, in small and in large chunks', async (t) => {
+  const archive = makeTar([{ name: 'f', body: Buffer.alloc(9_000_000, 7) }])
+  for (const bytes of [1000, 5_000_000]) {
+    const place = layerPlace(t)
+    const chunks = function* () {
+      for (let at = 0; at < archive.length; at += bytes) yield archive.subarray(at, at + bytes)
+    }
+    const result = await place.unpack([], { source: Readable.from(chunks()) })
+    assert.equal(result.digest, sha256(archive))
+  }
+})
+
+test('a failing stream, an abort, a target that exists, a missing source', async (t) => {
+  const place = layerPlace(t)
+  const failing = async function* () {
+    yield small.subarray(0, 600)
+    throw new Error('connection lost')
+  }
+  await assert.rejects(place.unpack([], { source: Readable.from(failing()) }), /connection lost/)
+  const controller = new AbortController()
+  const endless = async function* () {
+    yield small.subarray(0, 600)
+    setImmediate(() => controller.abort(new Error('enough')))
+    await new Promise(() => {})
+  }
+  const source = Readable.from(endless())
+  await assert.rejects(place.unpack([], { source, signal: controller.signal }), /enough/)
+  assert.ok(source.destroyed)
+  await assert.rejects(place.unpack(small, { source: '/nonexistent/file' }), { code: 'ENOENT' })
+  assert.deepEqual(place.names(), ['layer.tar', 'outside'])
+  fs.mkdirSync(place.target)
+  fs.writeFileSync(join(place.target, 'mine'), '')
+  await assert.rejects(place.unpack(small), ConflictError)
+  assert.deepEqual(fs.readdirSync(place.target), ['mine'])
+  await assert.rejects(place.unpack(small, { limits: { maxFiles: 1 } as never }), InvalidOptionError)
+})
+
+test("errors of the host are not the layer's", async (t) => {
+  const place = layerPlace(t)
+  await assert.rejects(place.unpack(small, { targetDir: '/proc/nowhere/layer' }), (error) => {
+    assert.ok(error instanceof SyscallError)
+    assert.equal(error.code, 'ENOENT')
+    return true
+  })
+})
+
+test('current-user keeps no owners and leaves devices out', async (t) => {
+  const place = layerPlace(t)
+  const entries = [
+    { name: 'f', uid: 12345, gid: 12345 },
+    { name: 'dev', type: '3', deviceMajor: 1, deviceMinor: 3 },
+  ]
+  await place.unpack(entries, { ownerMap: 'current-user' })
+  assert.deepEqual(fs.readdirSync(place.target), ['f'])
+  assert.equal(fs.statSync(join(place.target, 'f')).uid, process.geteuid?.())
+})
