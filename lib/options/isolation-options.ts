@@ -2,7 +2,6 @@
 import { isIP } from 'node:net'
 import { InvalidOptionError } from '../errors.ts'
 import { normalizeCapability } from '../oci/capabilities.ts'
-import type { SeccompProfile } from '../oci/seccomp-profile.ts'
 import {
   checkAbsolutePath,
   checkBoolean,
@@ -13,6 +12,7 @@ import {
   checkWord,
 } from './checks.ts'
 import type { ContainerOptions, NormalizedContainerOptions } from './container-options.ts'
+import { normalizeSeccomp } from './seccomp-options.ts'
 
 type Isolation = Pick<
   NormalizedContainerOptions,
@@ -73,25 +73,6 @@ function normalizeCapabilities(value: unknown): Isolation['capabilities'] {
     throw new InvalidOptionError('capabilities', "'ALL' in one list only", value)
   }
   return { add, drop }
-}
-
-function normalizeSeccomp(value: unknown): Isolation['seccomp'] {
-  if (value === undefined || value === 'default' || value === 'unconfined') return value ?? 'default'
-  const expected = "'default', 'unconfined' or a profile object"
-  if (typeof value === 'string') {
-    throw new InvalidOptionError('seccomp', expected, value, 'read a profile file with JSON.parse and pass the object')
-  }
-  const profile = checkObject('seccomp', value)
-  checkPattern(
-    'seccomp.defaultAction',
-    profile.defaultAction,
-    /^SCMP_ACT_[A-Z_]+$/,
-    "an action such as 'SCMP_ACT_ERRNO'",
-  )
-  if (profile.syscalls !== undefined && profile.syscalls !== null && !Array.isArray(profile.syscalls)) {
-    throw new InvalidOptionError('seccomp.syscalls', 'an array of rules', profile.syscalls)
-  }
-  return profile as unknown as SeccompProfile
 }
 
 function normalizePaths(option: string, value: unknown): string[] | null {

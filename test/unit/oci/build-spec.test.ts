@@ -93,7 +93,7 @@ test('any options give a configuration that the standard allows, and the same on
   }
   const errors = schemaValidator()
   assert.match(errors({ ociVersion: 1 }), /ociVersion/, 'the schema does refuse something')
-  fc.assert(
+  void fc.assert(
     fc.property(options, fc.constantFrom(kIdMap, null), fc.constantFrom(null, '/x'), (given, idMap, cgroupsPath) => {
       const text = serializeRuntimeSpec(build(given, { idMap, cgroupsPath }))
       assert.equal(errors(JSON.parse(text)), '')

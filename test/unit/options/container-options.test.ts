@@ -255,7 +255,7 @@ test('values are brought into one form', () => {
 test('whatever is given, the answer is options or an InvalidOptionError', () => {
   const names = Object.keys(normalizeContainerOptions(null)).concat('memory', 'shmSize', 'input', 'cap')
   const anything = fc.dictionary(fc.constantFrom(...names), fc.anything(), { maxKeys: 4 })
-  fc.assert(
+  void fc.assert(
     fc.property(anything, (options) => {
       try {
         normalize(options)

@@ -84,7 +84,7 @@ test('whatever bytes the files hold, ids are whole and below 2^32 - 1', () => {
   )
   const text = fc.array(line.map((fields) => fields.join(':'))).map((lines) => Buffer.from(lines.join('\n')))
   const isId = (id: number): boolean => Number.isInteger(id) && id >= 0 && id < 2 ** 32 - 1
-  fc.assert(
+  void fc.assert(
     fc.property(fc.oneof(text, fc.uint8Array()), (bytes) => {
       assert.ok(parsePasswd(bytes).every(({ uid, gid, home }) => isId(uid) && isId(gid) && home.startsWith('/')))
       assert.ok(parseGroup(bytes).every(({ gid }) => isId(gid)))

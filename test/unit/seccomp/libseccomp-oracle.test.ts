@@ -178,7 +178,7 @@ test('libseccomp makes the same decisions from any profile', (t) => {
       .tuple(...['read', 'write', 'openat', 'close', 'clone'].map(call))
       .map((calls): RuntimeSeccomp => ({ defaultAction: 'SCMP_ACT_ERRNO', syscalls: calls.flat() }))
     const lists = fc.array(fc.array(argument, { minLength: 6, maxLength: 6 }), { minLength: 4, maxLength: 12 })
-    fc.assert(
+    void fc.assert(
       fc.property(filters, lists, fc.constantFrom('x64', 'arm64'), (seccomp, samples, arch) => {
         assertAgrees(path, seccomp, arch, samples)
       }),
