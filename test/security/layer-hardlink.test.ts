@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { LayerError } from '../../lib/errors.ts'
+import { type LayerPlace, layerPlace } from '../helpers/layer-fixture.ts'
+import type { TarSpec } from '../helpers/make-tar.ts'
+
+/** The layer is refused with the entry named, nothing of it stays, and what lies beside it is as before. */
+async function refused(t: TestContext, entries: readonly TarSpec[], entry: string, reason: RegExp): Promise<void> {
+  const place = layerPlace(t)
+  await assert.rejects(place.unpack(entries), (error) => {
+    assert.ok(error instanceof LayerError, String(error))
+    assert.equal(error.code, 'ERR_LAYER')
+    assert.equal(error.entry, entry)
+    assert.match(error.message, reason)
+    return true
+  })
+  assert.deepEqual(place.names(), ['layer.tar', 'outside'])
+  untouched(place)
+}
+
+function untouched(place: LayerPlace): void {
+  assert.deepEqual(fs.readdirSync(join(place.base, 'outside')), ['file'])
+  const file = join(place.base, 'outside', 'file')
+  assert.equal(fs.readFileSync(file, 'utf8'), 'untouched')
+  assert.equal(fs.statSync(file).nlink, 1)
+}
+
+for (const linkName of ['../outside/file', 'a/../../outside/file', '..']) {
+  test(`a hard link out is refused: ${linkName}`, (t) =>
+    refused(t, [{ name: 'a', type: '5' }, { name: 'evil', type: '1', linkName }], 'evil', /outside of the layer/))
+}
+
+test('a hard link to an absolute name means the layer', async (t) => {
+  const place = layerPlace(t)
+  const linkName = join(place.base, 'outside', 'file')
+  const link = { name: 'evil', type: '1', linkName: 'x', pax: { linkpath: linkName } }
+  await assert.rejects(place.unpack([link]), /hard link to a file|does not exist in this layer/)
+  untouched(place)
+})
+
+test('a hard link through a symbolic link stays inside', async (t) => {
+  const place = layerPlace(t)
+  const link = { name: 'd', type: '2', linkName: join(place.base, 'outside') }
+  await assert.rejects(place.unpack([link, { name: 'evil', type: '1', linkName: 'd/file' }]), LayerError)
+  untouched(place)
+})
+
+test('a hard link to a symbolic link is one to the link; a write through the name replaces it', async (t) => {
+  const place = layerPlace(t)
+  const linkName = join(place.base, 'outside', 'file')
+  await place.unpack([
+    { name: 's', type: '2', linkName },
+    { name: 'h', type: '1', linkName: 's' },
+    { name: 'h', body: 'evil' },
+  ])
+  untouched(place)
+})
+
+test('a hard link to a directory, to a whiteout, to itself', async (t) => {
+  await refused(t, [{ name: 'd', type: '5' }, { name: 'h', type: '1', linkName: 'd' }], 'h', /to a directory/)
+  await refused(t, [{ name: '.wh.w' }, { name: 'h', type: '1', linkName: 'w' }], 'h', /the layer hides/)
+  const place = layerPlace(t)
+  await place.unpack([{ name: 'f', body: 'x' }, { name: './f', type: '1', linkName: 'f' }])
+  assert.equal(fs.readFileSync(join(place.target, 'f'), 'utf8'), 'x')
+})

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { LayerError } from '../../lib/errors.ts'
+import { type LayerPlace, layerPlace } from '../helpers/layer-fixture.ts'
+import type { TarSpec } from '../helpers/make-tar.ts'
+
+/** The layer is refused with the entry named, nothing of it stays, and what lies beside it is as before. */
+async function refused(t: TestContext, entries: readonly TarSpec[], entry: string, reason: RegExp): Promise<void> {
+  const place = layerPlace(t)
+  await assert.rejects(place.unpack(entries), (error) => {
+    assert.ok(error instanceof LayerError, String(error))
+    assert.equal(error.code, 'ERR_LAYER')
+    assert.equal(error.entry, entry)
+    assert.match(error.message, reason)
+    return true
+  })
+  assert.deepEqual(place.names(), ['layer.tar', 'outside'])
+  untouched(place)
+}
+
+function untouched(place: LayerPlace): void {
+  assert.deepEqual(fs.readdirSync(join(place.base, 'outside')), ['file'])
+  const file = join(place.base, 'outside', 'file')
+  assert.equal(fs.readFileSync(file, 'utf8'), 'untouched')
+  assert.equal(fs.statSync(file).nlink, 1)
+}
+
+const kUp = '../'.repeat(30)
+
+for (const link of ['/', '../outside', 'OUTSIDE', `${kUp}OUTSIDE`]) {
+  test(`a path through a symbolic link to ${link} stays inside`, async (t) => {
+    const place = layerPlace(t)
+    const outside = join(place.base, 'outside')
+    const linkName = link.replace('OUTSIDE', outside.slice(link.startsWith('..') ? 1 : 0))
+    await place.unpack([
+      { name: 'link', type: '2', linkName },
+      { name: 'x', pax: { path: 'link/file' }, body: 'evil' },
+      { name: 'x', pax: { path: 'link/sub/file' }, body: 'evil' },
+      { name: 'x', pax: { path: `link${outside}/file` }, body: 'evil' },
+      { name: 'link/.wh.file' },
+      { name: 'link/fifo', type: '6' },
+      { name: 'link/dir/', type: '5', mode: 0o777 },
+    ])
+    untouched(place)
+    assert.ok(fs.lstatSync(join(place.target, 'link')).isSymbolicLink())
+  })
+}
+
+test('a symbolic link within the layer is followed as in a root of its own', async (t) => {
+  const place = layerPlace(t)
+  await place.unpack([
+    { name: 'usr/lib/', type: '5', mtime: 5 },
+    { name: 'lib', type: '2', linkName: '/usr/lib' },
+    { name: 'x/y', type: '2', linkName: '../../../../lib' },
+    { name: 'x/y/file', body: 'here' },
+  ])
+  assert.equal(fs.readFileSync(join(place.target, 'usr/lib/file'), 'utf8'), 'here')
+  assert.equal(fs.statSync(join(place.target, 'usr/lib')).mtimeMs, 5000)
+})
+
+test('the last component is never followed: a file replaces the link', async (t) => {
+  const place = layerPlace(t)
+  const linkName = join(place.base, 'outside', 'file')
+  await place.unpack([
+    { name: 'a', type: '2', linkName },
+    { name: 'a', body: 'evil', mode: 0o777 },
+    { name: 'b', type: '2', linkName: join(place.base, 'outside') },
+    { name: 'b', type: '5' },
+    { name: 'b/file', body: 'evil' },
+    { name: 'c', type: '2', linkName, uid: 4242, mtime: 1, mode: 0o777 },
+  ])
+  untouched(place)
+  assert.equal(fs.statSync(linkName).uid, process.getuid?.())
+  assert.equal(fs.readFileSync(join(place.target, 'a'), 'utf8'), 'evil')
+  assert.ok(fs.lstatSync(join(place.target, 'b')).isDirectory())
+})
+
+test('links in circles are refused', (t) =>
+  refused(t, [{ name: 'a', type: '2', linkName: 'b' }, { name: 'b', type: '2', linkName: 'a' }, { name: 'a/x' }], 'a/x', /too many symbolic links/))
+
+test('a link to a magic link of /proc leads nowhere', async (t) => {
+  const place = layerPlace(t)
+  await place.unpack([{ name: 'p', type: '2', linkName: '/proc/self/cwd' }, { name: 'p/wherry-evil', body: 'x' }])
+  assert.ok(!fs.existsSync('wherry-evil'))
+  assert.ok(fs.existsSync(join(place.target, 'proc/self/cwd/wherry-evil')))
+})
