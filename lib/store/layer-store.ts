@@ -1,4 +1,5 @@
-import { access, readFile, rename } from 'node:fs/promises'
+import { access, mkdir, readFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
 import { LayerError } from '../errors.ts'
 import { type Digest, digestAlgorithm } from '../oci/digest.ts'
 import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
@@ -36,7 +37,12 @@ export interface UnpackRequest {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Unpacked layers, `layers/<diffid>`. A layer whose directory is there is complete. */
+/**
+ * Unpacked layers: `layers/<diffid>/fs`, beside `info.json`. A layer whose directory is there is complete.
+ *
+ * The directory around `fs` is ours alone: a root directory without write permission, as some images have it, cannot be renamed
+ * by an ordinary user.
+ */
 export class LayerStore {
   readonly #layout: StoreLayout
   readonly #session: Session
@@ -49,13 +55,14 @@ export class LayerStore {
     this.#unpack = unpack
   }
 
+  /** The layer's files. */
   path(diffId: Digest): string {
-    return this.#layout.layer(diffId)
+    return join(this.#layout.layer(diffId), 'fs')
   }
 
   async has(diffId: Digest): Promise<boolean> {
     try {
-      await access(this.path(diffId))
+      await access(this.#layout.layer(diffId))
       return true
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return false
@@ -65,7 +72,7 @@ export class LayerStore {
 
   /** @returns what was noted when the layer was unpacked. */
   async info(diffId: Digest): Promise<LayerInfo> {
-    return JSON.parse(await readFile(this.#layout.layerInfo(diffId), 'utf8')) as LayerInfo
+    return JSON.parse(await readFile(join(this.#layout.layer(diffId), 'info.json'), 'utf8')) as LayerInfo
   }
 
   /**
@@ -96,11 +103,12 @@ export class LayerStore {
     checkSha256(request.expectedDigest ?? expectedDiffId)
     checkSha256(expectedDiffId)
     const dir = this.#session.tmpPath('layer')
+    await mkdir(dir, { mode: 0o700 })
     try {
       const result = await this.#unpack({
         source: request.source,
         layer: request.expectedDigest ?? expectedDiffId ?? request.source,
-        targetDir: dir,
+        targetDir: join(dir, 'fs'),
         ...(request.signal === undefined ? {} : { signal: request.signal }),
         ...(request.expectedDigest === undefined ? {} : { expectedDigest: request.expectedDigest }),
         ...(expectedDiffId === undefined ? {} : { expectedDiffId }),
@@ -116,14 +124,9 @@ export class LayerStore {
 
   /** Moves an unpacked layer to its place; where the same layer is there already, the new one is dropped. */
   async publish(dir: string, info: LayerInfo): Promise<void> {
-    // First what describes it: the directory's name is what makes the layer exist.
-    await writeFileAtomic(
-      this.#session.tmpPath('layer-info'),
-      this.#layout.layerInfo(info.diffId),
-      `${JSON.stringify(info)}\n`,
-    )
+    await writeFileAtomic(join(dir, 'info.tmp'), join(dir, 'info.json'), `${JSON.stringify(info)}\n`)
     try {
-      await rename(dir, this.path(info.diffId))
+      await rename(dir, this.#layout.layer(info.diffId))
       await syncDirectory(this.#layout.layers)
     } catch (error) {
       if (!isErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error
@@ -139,7 +142,12 @@ export class LayerStore {
   async #ensureAlone(diffId: Digest, request: UnpackRequest): Promise<boolean> {
     if (await this.has(diffId)) return false
     const { dir, info } = await this.unpack(request, diffId)
-    await this.publish(dir, info)
+    try {
+      await this.publish(dir, info)
+    } catch (error) {
+      await this.discard(dir)
+      throw error
+    }
     return true
   }
 }

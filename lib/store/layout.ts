@@ -52,9 +52,6 @@ export class StoreLayout {
   layer(diffId: Digest): string {
     return join(this.root, 'layers', layerName(diffId))
   }
-  layerInfo(diffId: Digest): string {
-    return join(this.root, 'layers', `${layerName(diffId)}.json`)
-  }
   lock(name: string): string {
     return join(this.root, 'locks', `${name}.lock`)
   }

@@ -66,10 +66,10 @@ async function sweep(
   }
   let layerCount = 0
   for (const name of await namesIn(layout.layers)) {
-    const diffId = layerDigest(name.replace(/\.json$/, ''))
+    const diffId = layerDigest(name)
     if (diffId !== undefined && needed.has(diffId)) continue
     await discard(join(layout.layers, name))
-    if (!name.endsWith('.json')) layerCount++
+    layerCount++
   }
   return { blobs: blobCount, layers: layerCount, trash }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createReadStream, existsSync, readdirSync, readFileSync } from 'node:fs'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execPath } from 'node:process'
 import { test } from 'node:test'
@@ -139,6 +139,22 @@ test('says what is wrong with options, files and tars', async (t) => {
   )
 })
 
+test('a root directory without write permission is no obstacle', async (t) => {
+  const dir = await tempDir(t)
+  const rootfs = await makeRootfs(dir)
+  await chmod(rootfs, 0o555)
+  const tar = await packTar(rootfs, join(dir, 'rootfs.tar'))
+  const engine = await openEngine(t, join(dir, 'root'))
+  const image = await Image.import(tar, { engine })
+  assert.ok(image.rootfs.kind === 'layers')
+  assert.equal((await lstat(image.rootfs.layers[0]?.dir ?? '')).mode & 0o7777, 0o555)
+  await image.remove()
+  await engine.store.idle()
+  assert.deepEqual(await readdir(join(engine.root, 'layers')), [])
+  assert.deepEqual(await readdir(join(engine.root, 'tmp')), [])
+  await chmod(rootfs, 0o755)
+})
+
 test('the host as an image has nothing in the store', async () => {
   const image = Image.host({ hide: ['/var/lib/x/'] })
   assert.deepEqual(image.rootfs, { kind: 'host', hide: ['/var/lib/x'] })
@@ -146,6 +162,26 @@ test('the host as an image has nothing in the store', async () => {
   await assert.rejects(image.tag('x'), ConflictError)
   assert.throws(() => Image.host({ hide: ['relative'] }), InvalidOptionError)
   assert.throws(() => Image.host({ hid: [] } as object), InvalidOptionError)
+})
+
+test('processes that add and remove images at once lose nothing of each other', async (t) => {
+  const dir = await tempDir(t)
+  const tar = await packTar(await makeRootfs(dir), join(dir, 'rootfs.tar'))
+  const root = join(dir, 'root')
+  const names = Array.from({ length: 3 }, (_value, child) => [`p${child}:a`, `p${child}:b`, `p${child}:c`])
+  const engine = await openEngine(t, root)
+  const children = Promise.all(names.map((own) => run(execPath, kChild, root, tar, ...own)))
+  for (let count = 0; count < 5; count++) await (await Image.import(tar, { engine })).remove()
+  await children
+  for (const name of names.flat()) {
+    const image = await Image.get(name, { engine })
+    assert.ok(image.rootfs.kind === 'layers')
+    assert.ok(existsSync(join(image.rootfs.layers[0]?.dir ?? '', 'bin/busybox')), name)
+  }
+  await engine.store.sweep()
+  await engine.store.idle()
+  assert.equal((await Image.list({ engine })).length, 9)
+  assert.deepEqual(await readdir(join(root, 'tmp')), [])
 })
 
 test('kill -9 in the middle of a load, then opening leaves nothing', async (t) => {
@@ -166,7 +202,7 @@ test('kill -9 in the middle of a load, then opening leaves nothing', async (t) =
     await engine.store.idle()
     const needed = new Set<string>()
     for (const image of await Image.list({ engine })) {
-      for (const layer of image.layers) needed.add(digestHex(layer.diffId)).add(`${digestHex(layer.diffId)}.json`)
+      for (const layer of image.layers) needed.add(digestHex(layer.diffId))
     }
     for (const name of readdirSync(join(root, 'layers'))) assert.ok(needed.has(name), `layer ${name} is left`)
     assert.deepEqual(await readdir(join(root, 'tmp')), [])
