@@ -18,7 +18,8 @@ struct ErrnoName {
   const char* name;
 };
 
-#define WHERRY_ERRNO(name) {name, #name}
+#define WHERRY_ERRNO(name) \
+  { name, #name }
 constexpr ErrnoName kErrnoNames[] = {
     WHERRY_ERRNO(EPERM),        WHERRY_ERRNO(ENOENT),     WHERRY_ERRNO(EINTR),     WHERRY_ERRNO(EIO),
     WHERRY_ERRNO(ENXIO),        WHERRY_ERRNO(E2BIG),      WHERRY_ERRNO(EBADF),     WHERRY_ERRNO(EAGAIN),

@@ -32,13 +32,7 @@ export interface FsNative {
   fchown(fd: number, uid: number, gid: number): void
   fchownat(dirfd: number, path: NativePath, uid: number, gid: number, flags?: number): void
   futimens(fd: number, accessed: FileTime | null, modified: FileTime | null): void
-  utimensat(
-    dirfd: number,
-    path: NativePath,
-    accessed: FileTime | null,
-    modified: FileTime | null,
-    flags?: number,
-  ): void
+  utimensat(dirfd: number, path: NativePath, accessed: FileTime | null, modified: FileTime | null, flags?: number): void
   fstatat(dirfd: number, path: NativePath, flags?: number): FileStatus
   /** The magic number of the file system that holds `fd`, for example 0x794c7630 for overlay. */
   fstatfsType(fd: number): number

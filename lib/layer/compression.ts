@@ -72,7 +72,9 @@ async function* unzstd(source: AsyncIterable<Buffer>, layer: string): AsyncGener
     try {
       work()
     } catch (error) {
-      throw new LayerError(layer, undefined, 'its zstd stream is damaged, truncated or needs too much memory', { cause: error })
+      throw new LayerError(layer, undefined, 'its zstd stream is damaged, truncated or needs too much memory', {
+        cause: error,
+      })
     }
     return decoder.take()
   }

@@ -1,5 +1,5 @@
 import { LayerError } from '../errors.ts'
-import { type FsNative, type OpenOptions, isNativeError } from '../launcher/fs-native.ts'
+import { type FsNative, isNativeError, type OpenOptions } from '../launcher/fs-native.ts'
 import { type ByteString, toDisplay, toNativePath } from './byte-string.ts'
 import type { TarEntry } from './tar-parser.ts'
 
@@ -118,7 +118,8 @@ export class DirectoryTree {
         continue
       }
       const target = this.#readLink(node, name, entry)
-      if (++links > kMaxSymlinks) throw new LayerError(this.#layer, toDisplay(entry), 'its path has too many symbolic links')
+      if (++links > kMaxSymlinks)
+        throw new LayerError(this.#layer, toDisplay(entry), 'its path has too many symbolic links')
       if (target.startsWith('/')) node = this.root
       pending.push(...target.split('/').reverse())
     }

@@ -1,4 +1,4 @@
-import { type FsNative, type NativePath, type OpenOptions, isNativeError } from '../launcher/fs-native.ts'
+import { type FsNative, isNativeError, type NativePath, type OpenOptions } from '../launcher/fs-native.ts'
 import type { DirectoryNode } from './directory-tree.ts'
 import type { TarEntry, TarEntryType } from './tar-parser.ts'
 import { isWantedXattr, kOpaqueXattr } from './xattr-policy.ts'

@@ -2,8 +2,8 @@ import { LayerError } from '../errors.ts'
 import { type FsNative, isNativeError } from '../launcher/fs-native.ts'
 import { type ByteString, toDisplay, toNativePath } from './byte-string.ts'
 import { type DirectoryNode, DirectoryTree } from './directory-tree.ts'
+import { MetadataWriter, type OwnerMap } from './entry-metadata.ts'
 import { cleanEntryPath } from './entry-path.ts'
-import { type OwnerMap, MetadataWriter } from './entry-metadata.ts'
 import type { LayerLimits } from './limits.ts'
 import { removeTree } from './remove-tree.ts'
 import type { TarEntry, TarHandler } from './tar-parser.ts'
@@ -174,7 +174,9 @@ export class LayerWriter implements TarHandler {
   }
 
   #createFile(parent: DirectoryNode, name: ByteString): number {
-    return this.#replacing(parent, name, (fd) => this.#native.openat2(fd, toNativePath(name), this.#metadata.createFile))
+    return this.#replacing(parent, name, (fd) =>
+      this.#native.openat2(fd, toNativePath(name), this.#metadata.createFile),
+    )
   }
 
   #makeDirectory(parent: DirectoryNode, name: ByteString, entry: TarEntry): void {

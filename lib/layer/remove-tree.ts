@@ -1,4 +1,4 @@
-import { type FsNative, type NativePath, isNativeError } from '../launcher/fs-native.ts'
+import { type FsNative, isNativeError, type NativePath } from '../launcher/fs-native.ts'
 
 /** Open directories at one time; deeper ones are moved up first. */
 const kMaxDepth = 32

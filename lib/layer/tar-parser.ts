@@ -1,8 +1,16 @@
 import { LayerError } from '../errors.ts'
 import { type ByteString, toDisplay } from './byte-string.ts'
-import { type TarHeader, type TarTime, cString, isZeroBlock, kBlockBytes, parseHeader, parseNumber } from './tar-header.ts'
+import {
+  cString,
+  isZeroBlock,
+  kBlockBytes,
+  parseHeader,
+  parseNumber,
+  type TarHeader,
+  type TarTime,
+} from './tar-header.ts'
 import { type PaxFields, parsePax } from './tar-pax.ts'
-import { type SparseMap, SparseMapReader, checkSparseMap, readGnuPieces } from './tar-sparse.ts'
+import { checkSparseMap, readGnuPieces, type SparseMap, SparseMapReader } from './tar-sparse.ts'
 
 /** A PAX header or a GNU long name of more bytes than this is refused. */
 export const kMaxMetaBytes = 1024 * 1024
@@ -71,7 +79,7 @@ export class TarParser {
   #entries = 0
   #trailingBytes = 0
 
-  #global: PaxFields = {}
+  readonly #global: PaxFields = {}
   #local: PaxFields | undefined
   #longName: ByteString | undefined
   #longLink: ByteString | undefined
@@ -126,7 +134,8 @@ export class TarParser {
    * @throws {LayerError} when the archive stops in the middle of something, or was empty.
    */
   end(): void {
-    const isWhole = this.#state === 'end' || (this.#state === 'header' && this.#blockFill === 0 && this.#pendingHeaders === 0)
+    const isWhole =
+      this.#state === 'end' || (this.#state === 'header' && this.#blockFill === 0 && this.#pendingHeaders === 0)
     if (isWhole && (this.#entries > 0 || this.#zeroBlocks > 0)) return
     throw this.#error('the archive is truncated')
   }
@@ -167,7 +176,8 @@ export class TarParser {
     if (header.sizeBytes < 0) throw new LayerError(this.#layer, toDisplay(header.name), 'its size is negative')
     const isMeta = 'gxXLKV'.includes(header.typeFlag)
     if (!isMeta) this.#startEntry(header, block, at)
-    else if (++this.#metaHeaders > kMaxMetaHeaders) throw this.#error('too many PAX or long-name headers before one entry')
+    else if (++this.#metaHeaders > kMaxMetaHeaders)
+      throw this.#error('too many PAX or long-name headers before one entry')
     else this.#startMeta(header)
   }
 
@@ -278,7 +288,8 @@ export class TarParser {
     const entry = this.#entry as TarEntry
     entry.isSparse = true
     entry.sizeBytes = parseNumber(block, at + 483, 12)
-    if (!Number.isSafeInteger(entry.sizeBytes) || entry.sizeBytes < 0) throw this.#error('its real size is not a number')
+    if (!Number.isSafeInteger(entry.sizeBytes) || entry.sizeBytes < 0)
+      throw this.#error('its real size is not a number')
     this.#gnuMap = []
     if (!readGnuPieces(block, at + 386, 4, this.#gnuMap)) throw this.#error('its sparse map is malformed')
     this.#remaining = body

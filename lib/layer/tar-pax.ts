@@ -42,7 +42,11 @@ export function parsePax(body: Buffer, into: PaxFields, layer: string): void {
     const record = nextRecord(body, at)
     if (record === undefined) throw new LayerError(layer, undefined, 'a PAX header has a malformed record')
     if (!applyRecord(record.key, record.value, into)) {
-      throw new LayerError(layer, undefined, `the PAX record ${JSON.stringify(record.key.slice(0, 80))} has a bad value`)
+      throw new LayerError(
+        layer,
+        undefined,
+        `the PAX record ${JSON.stringify(record.key.slice(0, 80))} has a bad value`,
+      )
     }
     at = record.end
   }
@@ -135,7 +139,8 @@ function applySparse(key: string, value: Buffer, into: PaxFields): boolean {
       return !Number.isNaN(sparse.realSizeBytes)
     case 'offset':
     case 'numbytes': {
-      const map = (sparse.map ??= [])
+      sparse.map ??= []
+      const map = sparse.map
       const number = parseDecimal(text)
       if (Number.isNaN(number) || map.length % 2 !== (key === 'offset' ? 0 : 1)) return false
       map.push(number)
@@ -159,7 +164,9 @@ function applyXattr(name: string, value: Buffer, into: PaxFields): boolean {
 }
 
 function applyLibarchive(encodedName: string, value: Buffer, into: PaxFields): boolean {
-  const name = utf8(encodedName.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16))))
+  const name = utf8(
+    encodedName.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+  )
   // libarchive writes both forms; the raw one needs no decoding and goes first.
   if (into.xattrs?.has(name) === true) return true
   return applyXattr(name, Buffer.from(value.toString('latin1'), 'base64'), into)

@@ -29,7 +29,8 @@ export function readGnuPieces(block: Buffer, at: number, count: number, map: num
   for (let i = at; i < at + count * 24; i += 24) {
     const offset = parseNumber(block, i, 12)
     const length = parseNumber(block, i + 12, 12)
-    if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || map.length >= kMaxSparsePieces * 2) return false
+    if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || map.length >= kMaxSparsePieces * 2)
+      return false
     // Unused places are empty. A piece of length 0 at the file's end is how the format says the size.
     if (length > 0) map.push(offset, length)
   }

@@ -4,9 +4,9 @@ import type { Readable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
 import { InvalidOptionError, WherryError } from '../errors.ts'
 import type { OwnerMap } from './entry-metadata.ts'
-import { type LayerLimits, kDefaultLayerLimits } from './limits.ts'
+import { kDefaultLayerLimits, type LayerLimits } from './limits.ts'
 import type { UnpackResult } from './unpack-stream.ts'
-import { type FromWorker, type ToWorker, type WorkerInput, kWindowBytes, unpackError } from './worker-protocol.ts'
+import { type FromWorker, kWindowBytes, type ToWorker, unpackError, type WorkerInput } from './worker-protocol.ts'
 
 export interface UnpackLayerOptions {
   /** A tar archive, plain or compressed by gzip or zstd: a file's path, or a stream, which is read to its end. */
@@ -74,7 +74,8 @@ function workerInput(options: UnpackLayerOptions, stop: SharedArrayBuffer): Work
   const limits = { ...kDefaultLayerLimits }
   for (const [key, value] of Object.entries(options.limits ?? {})) {
     if (value === undefined) continue
-    if (!Object.hasOwn(limits, key)) throw new InvalidOptionError(`limits.${key}`, `one of ${Object.keys(limits).join(', ')}`, value)
+    if (!Object.hasOwn(limits, key))
+      throw new InvalidOptionError(`limits.${key}`, `one of ${Object.keys(limits).join(', ')}`, value)
     if (!Number.isSafeInteger(value) || value < 0) {
       throw new InvalidOptionError(`limits.${key}`, 'a whole number, 0 or more', value)
     }

@@ -172,7 +172,8 @@ function hintFor(code: string, syscall: string): string | undefined {
   }
   if (code === 'EPERM' || code === 'EINVAL') {
     if (syscall.startsWith('fchown')) return `unpack as root or in a user namespace, or use ownerMap 'current-user'`
-    if (syscall === 'mknodat') return `devices need root outside of a user namespace; ownerMap 'current-user' leaves them out`
+    if (syscall === 'mknodat')
+      return `devices need root outside of a user namespace; ownerMap 'current-user' leaves them out`
   }
   return undefined
 }

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { WherryError } from '../errors.ts'
 import { loadNative } from '../launcher/native.ts'
 import { unpackStream } from './unpack-stream.ts'
-import { type FromWorker, type ToWorker, type WorkerInput, packError } from './worker-protocol.ts'
+import { type FromWorker, packError, type ToWorker, type WorkerInput } from './worker-protocol.ts'
 
 /** Small enough to be in the processor's cache still when it is hashed and written. */
 const kReadBytes = 256 * 1024

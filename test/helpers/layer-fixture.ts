@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type UnpackLayerOptions, unpackLayer } from '../../lib/layer/unpack-layer.ts'
 import type { UnpackResult } from '../../lib/layer/unpack-stream.ts'
-import { type TarSpec, makeTar } from './make-tar.ts'
+import { makeTar, type TarSpec } from './make-tar.ts'
 
 /** A place for one test to unpack into, with a file beside the target that a hostile layer would like to reach. */
 export interface LayerPlace {

@@ -43,8 +43,14 @@ test('an error has the fields of one of Node, with errno positive', (t) => {
   })
   assert.throws(() => native.mkdirat(1.5, 'x', 0), TypeError)
   assert.throws(() => native.write(fd, new Uint8Array(4), 3, 2), TypeError)
-  assert.equal(outcome(() => native.mkdirat(fd, 'a\0b', 0)), 'EINVAL')
-  assert.equal(outcome(() => native.mkdirat(fd, 'a'.repeat(5000), 0)), 'ENAMETOOLONG')
+  assert.equal(
+    outcome(() => native.mkdirat(fd, 'a\0b', 0)),
+    'EINVAL',
+  )
+  assert.equal(
+    outcome(() => native.mkdirat(fd, 'a'.repeat(5000), 0)),
+    'ENAMETOOLONG',
+  )
 })
 
 for (const forceFallback of [false, true]) {
@@ -64,7 +70,12 @@ for (const forceFallback of [false, true]) {
     t.after(() => native.close(root))
     const read = (path: string, resolve: number, flags = 0): string => {
       try {
-        const opened = native.openat2(root, path, { flags, mode: flags & c.O_CREAT ? 0o600 : 0, resolve, forceFallback })
+        const opened = native.openat2(root, path, {
+          flags,
+          mode: flags & c.O_CREAT ? 0o600 : 0,
+          resolve,
+          forceFallback,
+        })
         try {
           return fs.fstatSync(opened).isDirectory() ? 'dir' : fs.readFileSync(opened, 'utf8')
         } finally {
@@ -109,7 +120,10 @@ test('another file system is not entered', (t) => {
   t.after(() => native.close(root))
   for (const forceFallback of [false, true]) {
     const resolve = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_XDEV
-    assert.equal(outcome(() => native.openat2(root, 'proc/self', { flags: c.O_PATH, resolve, forceFallback })), 'EXDEV')
+    assert.equal(
+      outcome(() => native.openat2(root, 'proc/self', { flags: c.O_PATH, resolve, forceFallback })),
+      'EXDEV',
+    )
   }
 })
 
@@ -122,7 +136,10 @@ test('names are bytes', (t) => {
   const listed = native.readdir(fd).find((entry) => entry.type === c.S_IFDIR)
   assert.deepEqual(listed?.name, name)
   native.renameat2(fd, name, fd, 'plain', c.RENAME_NOREPLACE)
-  assert.equal(outcome(() => native.renameat2(fd, 'plain', fd, 'link', c.RENAME_NOREPLACE)), 'EEXIST')
+  assert.equal(
+    outcome(() => native.renameat2(fd, 'plain', fd, 'link', c.RENAME_NOREPLACE)),
+    'EEXIST',
+  )
   native.unlinkat(fd, 'plain', c.AT_REMOVEDIR)
 })
 
@@ -149,7 +166,10 @@ test('content, size, modes and times', (t) => {
   assert.equal(native.fstatat(fd, 'pipe').mode, c.S_IFIFO | 0o644)
   assert.throws(() => native.futimens(file, null, [0, 1e9]), TypeError)
   native.close(file)
-  assert.equal(outcome(() => native.close(file)), 'EBADF')
+  assert.equal(
+    outcome(() => native.close(file)),
+    'EBADF',
+  )
 })
 
 test('owners and devices', (t) => {
@@ -173,7 +193,10 @@ test('extended attributes', (t) => {
   native.lsetxattrat(fd, 'd', 'user.b', Buffer.alloc(0))
   assert.deepEqual(native.llistxattrat(fd, 'd'), ['user.b'])
   assert.deepEqual(native.lgetxattrat(fd, 'd', 'user.b'), Buffer.alloc(0))
-  assert.equal(outcome(() => native.lsetxattrat(fd, '../x', 'user.b', Buffer.alloc(0))), 'EINVAL')
+  assert.equal(
+    outcome(() => native.lsetxattrat(fd, '../x', 'user.b', Buffer.alloc(0))),
+    'EINVAL',
+  )
   native.fremovexattr(fd, 'user.a')
   assert.deepEqual(native.flistxattr(fd), [])
 })

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { LayerError } from '../../lib/errors.ts'
 import { type LayerPlace, layerPlace } from '../helpers/layer-fixture.ts'
-import { execFileSync } from 'node:child_process'
 import { needs } from '../helpers/needs.ts'
 
 function untouched(place: LayerPlace): void {
@@ -41,7 +41,14 @@ test('set-id bits and file capabilities survive the change of owner, and only th
   const place = layerPlace(t)
   const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex')
   await place.unpack([
-    { name: 'su', uid: 1000, gid: 1000, mode: 0o6755, body: 'x', pax: { 'SCHILY.xattr.security.capability': capability } },
+    {
+      name: 'su',
+      uid: 1000,
+      gid: 1000,
+      mode: 0o6755,
+      body: 'x',
+      pax: { 'SCHILY.xattr.security.capability': capability },
+    },
   ])
   assert.equal(fs.statSync(join(place.target, 'su')).mode & 0o7777, 0o6755)
   const value = execFileSync('getfattr', ['-n', 'security.capability', '-e', 'hex', 'su'], { cwd: place.target })

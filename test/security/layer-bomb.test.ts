@@ -2,14 +2,20 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import zlib from 'node:zlib'
 import { LayerError } from '../../lib/errors.ts'
+import type { LayerLimits } from '../../lib/layer/limits.ts'
 import { type LayerPlace, layerPlace } from '../helpers/layer-fixture.ts'
 import type { TarSpec } from '../helpers/make-tar.ts'
-import zlib from 'node:zlib'
-import type { LayerLimits } from '../../lib/layer/limits.ts'
 
 /** The layer is refused with the entry named, nothing of it stays, and what lies beside it is as before. */
-async function refused(t: TestContext, entries: readonly TarSpec[], entry: string, reason: RegExp, limits?: Partial<LayerLimits>): Promise<void> {
+async function refused(
+  t: TestContext,
+  entries: readonly TarSpec[],
+  entry: string,
+  reason: RegExp,
+  limits?: Partial<LayerLimits>,
+): Promise<void> {
   const place = layerPlace(t)
   await assert.rejects(place.unpack(entries, { limits }), (error) => {
     assert.ok(error instanceof LayerError, String(error))

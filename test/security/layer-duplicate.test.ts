@@ -67,7 +67,10 @@ test('a hard-linked file that is replaced leaves its other name alone', async (t
 test('a deep directory is replaced by a file', async (t) => {
   const place = layerPlace(t)
   const deep = Array.from({ length: 300 }, (_, i) => `d${i}`).join('/')
-  await place.unpack([{ name: 'x', pax: { path: `x/${deep}/f` }, body: 'a' }, { name: 'x', body: 'flat' }])
+  await place.unpack([
+    { name: 'x', pax: { path: `x/${deep}/f` }, body: 'a' },
+    { name: 'x', body: 'flat' },
+  ])
   assert.equal(fs.readFileSync(join(place.target, 'x'), 'utf8'), 'flat')
 })
 

@@ -29,7 +29,15 @@ function untouched(place: LayerPlace): void {
 
 for (const linkName of ['../outside/file', 'a/../../outside/file', '..']) {
   test(`a hard link out is refused: ${linkName}`, (t) =>
-    refused(t, [{ name: 'a', type: '5' }, { name: 'evil', type: '1', linkName }], 'evil', /outside of the layer/))
+    refused(
+      t,
+      [
+        { name: 'a', type: '5' },
+        { name: 'evil', type: '1', linkName },
+      ],
+      'evil',
+      /outside of the layer/,
+    ))
 }
 
 test('a hard link to an absolute name means the layer', async (t) => {
@@ -59,9 +67,20 @@ test('a hard link to a symbolic link is one to the link; a write through the nam
 })
 
 test('a hard link to a directory, to a whiteout, to itself', async (t) => {
-  await refused(t, [{ name: 'd', type: '5' }, { name: 'h', type: '1', linkName: 'd' }], 'h', /to a directory/)
+  await refused(
+    t,
+    [
+      { name: 'd', type: '5' },
+      { name: 'h', type: '1', linkName: 'd' },
+    ],
+    'h',
+    /to a directory/,
+  )
   await refused(t, [{ name: '.wh.w' }, { name: 'h', type: '1', linkName: 'w' }], 'h', /the layer hides/)
   const place = layerPlace(t)
-  await place.unpack([{ name: 'f', body: 'x' }, { name: './f', type: '1', linkName: 'f' }])
+  await place.unpack([
+    { name: 'f', body: 'x' },
+    { name: './f', type: '1', linkName: 'f' },
+  ])
   assert.equal(fs.readFileSync(join(place.target, 'f'), 'utf8'), 'x')
 })

@@ -78,11 +78,19 @@ test('the last component is never followed: a file replaces the link', async (t)
 })
 
 test('links in circles are refused', (t) =>
-  refused(t, [{ name: 'a', type: '2', linkName: 'b' }, { name: 'b', type: '2', linkName: 'a' }, { name: 'a/x' }], 'a/x', /too many symbolic links/))
+  refused(
+    t,
+    [{ name: 'a', type: '2', linkName: 'b' }, { name: 'b', type: '2', linkName: 'a' }, { name: 'a/x' }],
+    'a/x',
+    /too many symbolic links/,
+  ))
 
 test('a link to a magic link of /proc leads nowhere', async (t) => {
   const place = layerPlace(t)
-  await place.unpack([{ name: 'p', type: '2', linkName: '/proc/self/cwd' }, { name: 'p/wherry-evil', body: 'x' }])
+  await place.unpack([
+    { name: 'p', type: '2', linkName: '/proc/self/cwd' },
+    { name: 'p/wherry-evil', body: 'x' },
+  ])
   assert.ok(!fs.existsSync('wherry-evil'))
   assert.ok(fs.existsSync(join(place.target, 'proc/self/cwd/wherry-evil')))
 })

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { LayerError } from '../../../lib/errors.ts'
 import { cleanEntryPath } from '../../../lib/layer/entry-path.ts'
 import { type TarEntry, TarParser } from '../../../lib/layer/tar-parser.ts'
-import { type TarSpec, makeTar, paxBody } from '../../helpers/make-tar.ts'
+import { makeTar, paxBody, type TarSpec } from '../../helpers/make-tar.ts'
 
 interface Seen extends TarEntry {
   pieces: [position: number, text: string][]
@@ -19,7 +19,8 @@ function parse(archive: Buffer, chunkBytes = archive.length): Seen[] {
     },
     entryEnd() {},
   })
-  for (let at = 0; at < archive.length; at += Math.max(chunkBytes, 1)) parser.push(archive.subarray(at, at + chunkBytes))
+  for (let at = 0; at < archive.length; at += Math.max(chunkBytes, 1))
+    parser.push(archive.subarray(at, at + chunkBytes))
   parser.end()
   return seen
 }
@@ -93,7 +94,12 @@ test('sparse files: PAX 0.0, 0.1, 1.0', () => {
     ['GNU.sparse.numbytes', '3'],
   ] as const
   const map01 = { 'GNU.sparse.size': '3000', 'GNU.sparse.map': '512,2,2000,3', 'GNU.sparse.name': 'real' }
-  const map10 = { 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.name': 'real', 'GNU.sparse.realsize': '3000' }
+  const map10 = {
+    'GNU.sparse.major': '1',
+    'GNU.sparse.minor': '0',
+    'GNU.sparse.name': 'real',
+    'GNU.sparse.realsize': '3000',
+  }
   const body10 = Buffer.concat([Buffer.from('2\n512\n2\n2000\n3\n'), Buffer.alloc(512 - 15), Buffer.from('abcde')])
   for (const spec of [
     { name: 'real', pax: map00, body: 'abcde' },
@@ -108,7 +114,10 @@ test('sparse files: PAX 0.0, 0.1, 1.0', () => {
 
 test('a sparse map that does not fit is refused', () => {
   for (const map of ['512,2,2000,4', '2000,3,512,2', '0,5,2,0', '2999,5', '0,-5', '1,2,3']) {
-    rejects(makeTar([{ name: 'x', pax: { 'GNU.sparse.size': '3000', 'GNU.sparse.map': map }, body: 'abcde' }]), /sparse/)
+    rejects(
+      makeTar([{ name: 'x', pax: { 'GNU.sparse.size': '3000', 'GNU.sparse.map': map }, body: 'abcde' }]),
+      /sparse/,
+    )
   }
 })
 
@@ -139,13 +148,19 @@ test('property: the way the bytes are cut makes no difference', () => {
   ])
   const flat = (seen: Seen[]) => seen.map((e) => ({ ...e, pieces: e.pieces.map(([, text]) => text).join('') }))
   const whole = flat(parse(archive))
-  fc.assert(fc.property(fc.integer({ min: 1, max: 1500 }), (bytes) => assert.deepEqual(flat(parse(archive, bytes)), whole)))
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 1500 }), (bytes) => assert.deepEqual(flat(parse(archive, bytes)), whole)),
+  )
 })
 
 test('property: random and mutated bytes give a LayerError or entries, nothing else', () => {
   const base = makeTar([
     { name: 'a', body: 'x'.repeat(700), pax: { path: 'y', 'SCHILY.xattr.user.a': 'b' } },
-    { name: 'e', pax: { 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '9' }, body: '1\n0\n1\n'.padEnd(513, '\0') },
+    {
+      name: 'e',
+      pax: { 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '9' },
+      body: '1\n0\n1\n'.padEnd(513, '\0'),
+    },
     { name: '././@LongLink', type: 'L', body: 'abc\0', format: 'gnu' },
     { name: 's', type: 'S', format: 'gnu' },
   ])
@@ -157,7 +172,11 @@ test('property: random and mutated bytes give a LayerError or entries, nothing e
     }
   }
   const edit = fc.record({ at: fc.nat(base.length - 1), value: fc.nat(255) })
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 3000 }), fc.integer({ min: 1, max: 600 }), (bytes, cut) => tolerate(Buffer.from(bytes), cut)))
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 3000 }), fc.integer({ min: 1, max: 600 }), (bytes, cut) =>
+      tolerate(Buffer.from(bytes), cut),
+    ),
+  )
   fc.assert(
     fc.property(fc.array(edit, { maxLength: 6 }), fc.boolean(), (edits, repair) => {
       const archive = Buffer.from(base)

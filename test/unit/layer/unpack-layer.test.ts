@@ -32,8 +32,14 @@ function makeTree(dir: string): void {
 
 function describe(dir: string): string {
   const list = execFileSync('find', ['.', '-printf', '%p %y %m %U %G %s %T@ %l %n\n'], { cwd: dir, encoding: 'latin1' })
-  const xattrs = execFileSync('getfattr', ['-R', '-h', '-d', '-m', '-', '-e', 'hex', '.'], { cwd: dir, encoding: 'latin1' })
-  const sums = execFileSync('sh', ['-c', 'find . -type f -exec sha256sum {} + | sort'], { cwd: dir, encoding: 'latin1' })
+  const xattrs = execFileSync('getfattr', ['-R', '-h', '-d', '-m', '-', '-e', 'hex', '.'], {
+    cwd: dir,
+    encoding: 'latin1',
+  })
+  const sums = execFileSync('sh', ['-c', 'find . -type f -exec sha256sum {} + | sort'], {
+    cwd: dir,
+    encoding: 'latin1',
+  })
   // The size of a directory is the file system's business.
   const lines = list.split('\n').map((line) => line.replace(/^(.* d \d+ \d+ \d+) \d+/, '$1'))
   return [...lines.sort(), ...xattrs.split('\n\n').sort(), sums].join('\n')
@@ -101,7 +107,13 @@ test('zstd, one frame and many', async (t) => {
   const archive = makeTar([{ name: 'f', body: Buffer.from(body) }])
   const zstd = (part: Buffer) => execFileSync('zstd', ['-q', '-c'], { input: part, maxBuffer: 1 << 26 })
   const skippable = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3])
-  const frames = Buffer.concat([skippable, zstd(archive.subarray(0, 5)), zstd(Buffer.alloc(0)), zstd(archive.subarray(5)), skippable])
+  const frames = Buffer.concat([
+    skippable,
+    zstd(archive.subarray(0, 5)),
+    zstd(Buffer.alloc(0)),
+    zstd(archive.subarray(5)),
+    skippable,
+  ])
   for (const bytes of [zstd(archive), frames]) {
     const place = layerPlace(t)
     assert.equal((await place.unpack(bytes)).diffId, sha256(archive))
