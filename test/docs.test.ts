@@ -48,6 +48,16 @@ for (const { name, runs } of examples) {
   })
 }
 
+for (const name of (await readdir(join(root, 'examples'))).filter((file) => file.endsWith('.mjs'))) {
+  test(`runs: examples/${name}`, async (t) => {
+    if (!needs(t, 'root', 'overlay')) return
+    const result = await runChild(process.execPath, [join(root, 'examples', name)], { cwd: work })
+    assert.equal(result.stderr, '')
+    assert.equal(result.exitCode, 0)
+    assert.notEqual(result.stdout, '')
+  })
+}
+
 test('links between the documents lead somewhere', async () => {
   const dead: string[] = []
   const names = new Set(await listing(root))
