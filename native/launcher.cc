@@ -15,9 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "janitor.h"
 #include "plan.h"
 #include "protocol.h"
-#include "remove_tree.h"
 #include "steps.h"
 #include "sys.h"
 
@@ -37,6 +37,9 @@ struct Launcher {
   int births[2];  // makers write the pids of their children here
   char* cleanup;
   size_t cleanup_size;
+  pid_t janitor;
+  int janitor_socket;
+  rlimit nofile;  // as it was: what containers inherit
 };
 
 void add_container(Launcher* l, pid_t pid) {
@@ -87,8 +90,10 @@ void reap(Launcher* l) {
       continue;
     }
     drain_births(l);
-    if (take(l->containers, l->container_count, pid)) l->container_count--;
+    if (!take(l->containers, l->container_count, pid)) continue;
+    l->container_count--;
     report_exit(pid, status, usage);
+    janitor_exited(l->janitor_socket, pid);
   }
 }
 
@@ -99,10 +104,12 @@ void reap(Launcher* l) {
   // Ignored signals stay ignored across exec.
   for (int ignored : kIgnored) signal(ignored, SIG_DFL);
   close(kControlFd);
+  setrlimit(RLIMIT_NOFILE, &l->nofile);
   Context ctx = {};
   for (int& slot : ctx.slots) slot = -1;
   ctx.status_fd = fds[0];
   ctx.births_fd = l->births[1];
+  ctx.janitor_fd = l->janitor_socket;
   ctx.call = "start";
   for (int i = 1; i < count; i++) ctx.slots[i - 1] = fds[i];
   run_plan(&ctx, plan, size);
@@ -147,19 +154,21 @@ void cleanup_request(Launcher* l, const uint8_t* data, size_t size) {
 [[noreturn]] void finish(Launcher* l) {
   drain_births(l);
   for (size_t i = 0; i < l->container_count; i++) kill(l->containers[i], SIGKILL);
-  for (;;) {
+  while (l->container_count > 0 || l->maker_count > 0) {
     pid_t pid = wait4(-1, nullptr, 0, nullptr);
     if (pid < 0 && errno == ECHILD) break;
+    if (take(l->makers, static_cast<size_t>(l->maker_count), pid)) l->maker_count--;
     // A maker that was at work may have left one more child.
     pid_t born;
-    while (read(l->births[0], &born, sizeof born) == sizeof born) kill(born, SIGKILL);
+    while (read(l->births[0], &born, sizeof born) == sizeof born) {
+      kill(born, SIGKILL);
+      add_container(l, born);
+    }
+    if (take(l->containers, l->container_count, pid)) l->container_count--;
   }
-  for (size_t at = 0; at < l->cleanup_size; at += strlen(l->cleanup + at) + 1) {
-    const char* entry = l->cleanup + at;
-    if (entry[0] == 'c' && entry[1] == '/') remove_cgroups(entry + 1);
-    if (entry[0] == 'd' && entry[1] == '/') remove_tree(entry + 1);
-    if (entry[0] == 'p' && entry[1] == '/') remove_cgroups_by_prefix(entry + 1);
-  }
+  close(l->janitor_socket);
+  waitpid(l->janitor, nullptr, 0);
+  for (size_t at = 0; at < l->cleanup_size; at += strlen(l->cleanup + at) + 1) remove_entry(l->cleanup + at);
   _exit(0);
 }
 
@@ -188,6 +197,7 @@ bool receive(Launcher* l) {
     memcpy(&request, l->message, sizeof request);
     size_t size = static_cast<size_t>(n) - sizeof request;
     if (request.kind == kRequestClone) clone_request(l, request, fds, count, size);
+    if (request.kind == kRequestRemove) janitor_remove(l->janitor_socket, l->message + sizeof request, size);
     if (request.kind == kRequestCleanup) cleanup_request(l, l->message + sizeof request, size);
   }
   for (int i = 0; i < count; i++) close(fds[i]);
@@ -207,11 +217,16 @@ int run() {
 
   static Launcher launcher;
   if (pipe2(launcher.births, O_CLOEXEC | O_NONBLOCK) != 0) return 1;
+  getrlimit(RLIMIT_NOFILE, &launcher.nofile);
+  rlimit most = {launcher.nofile.rlim_max, launcher.nofile.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &most);
+  for (int ignored : kIgnored) signal(ignored, SIG_IGN);
+  launcher.janitor = start_janitor(&launcher.janitor_socket);
+  if (launcher.janitor < 0) return 1;
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
   sigprocmask(SIG_BLOCK, &set, nullptr);
-  for (int ignored : kIgnored) signal(ignored, SIG_IGN);
   int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals < 0) return 1;
 

@@ -11,6 +11,7 @@ enum RequestKind : uint32_t {
   kRequestClone = 1,    // payload: plan; fds: status socket, then slots 0..n-1
   kRequestCleanup = 2,  // payload: NUL-separated list of paths, each 'd' (directory tree), 'c' (cgroup tree)
                         // or 'p' (all cgroups that begin so) + path
+  kRequestRemove = 3,   // payload as above, removed now, behind everybody's back
 };
 
 struct RequestHeader {

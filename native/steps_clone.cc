@@ -16,6 +16,7 @@
 
 #include <initializer_list>
 
+#include "janitor.h"
 #include "protocol.h"
 #include "steps.h"
 #include "sys.h"
@@ -121,6 +122,7 @@ int wait_for_maps(Context* ctx, int fd) {
 [[noreturn]] void finish_maker(Context* ctx, pid_t pid, int pidfd, int gate, const Step& step, bool mapped) {
   while (write(ctx->births_fd, &pid, sizeof pid) < 0 && errno == EINTR) {
   }
+  janitor_hold(ctx->janitor_fd, pid);
   int result = mapped ? map_ids(ctx, pid, step) : 0;
   if (result != 0) {
     kill(pid, SIGKILL);
@@ -150,6 +152,7 @@ WHERRY_STEP(clone) {
   }
   close(gate[1]);
   close(ctx->births_fd);
+  close(ctx->janitor_fd);
   int result = wait_for_maps(ctx, gate[0]);
   bool may_set_groups = step.string_count < 3 || strcmp(step.text(2).data, "deny") != 0;
   if (result == 0 && mapped) result = become_container_root(ctx, may_set_groups);

@@ -3,7 +3,7 @@ import { WherryError } from '../errors.ts'
 import { encodePlan } from '../plan/encode.ts'
 import type { Step } from '../plan/ops.ts'
 import { type ExplainFailure, explainPlainly, LauncherChild, sendPlan } from './launcher-child.ts'
-import { cleanupRequest, type ExitEvent, parseExitEvent } from './messages.ts'
+import { cleanupRequest, removeRequest, type ExitEvent, parseExitEvent } from './messages.ts'
 import type { Native } from './native.ts'
 import type { NativeChannel } from './process-native.ts'
 
@@ -65,6 +65,11 @@ export class Launcher {
   /** Names what to remove when this process dies: `d` + directory, `c` + cgroup, `p` + prefix of cgroups. */
   registerCleanup(entries: readonly string[]): void {
     this.#control.send(cleanupRequest(entries), [])
+  }
+
+  /** Removes entries of the same form now, in another process; {@link close} waits for it. */
+  remove(entries: readonly string[]): void {
+    if (!this.#closed) this.#control.send(removeRequest(entries), [])
   }
 
   /** Keeps the event loop alive while a container runs, as a child process would. */

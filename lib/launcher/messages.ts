@@ -21,6 +21,7 @@ export type StatusMessage =
 
 const kClone = 1
 const kCleanup = 2
+const kRemove = 3
 const kPlanInMemfd = 1
 const kStatusKinds = { 1: 'pid', 2: 'await', 3: 'failed', 4: 'pty' } as const
 
@@ -34,7 +35,12 @@ export function cloneRequest(plan: Uint8Array, inMemfd: boolean): Uint8Array {
 
 /** Registers what the launcher removes when this process is gone: paths behind `d`, `c` or `p`. */
 export function cleanupRequest(entries: readonly string[]): Uint8Array {
-  return request(kCleanup, 0, new TextEncoder().encode(entries.map((entry) => `${entry}\0`).join('')))
+  return request(kCleanup, 0, joined(entries))
+}
+
+/** Asks for entries of the same form to be removed now. */
+export function removeRequest(entries: readonly string[]): Uint8Array {
+  return request(kRemove, 0, joined(entries))
 }
 
 /** Reads native/protocol.h's ExitEvent. */
@@ -67,6 +73,10 @@ export function parseStatus(message: Buffer): StatusMessage {
       call: text.toString('latin1', 0, end < 0 ? text.length : end),
     },
   }
+}
+
+function joined(entries: readonly string[]): Uint8Array {
+  return new TextEncoder().encode(entries.map((entry) => `${entry}\0`).join(''))
 }
 
 function request(kind: number, flags: number, payload: Uint8Array): Uint8Array {

@@ -201,7 +201,11 @@ function buildSysctl(options: NormalizedContainerOptions, hasUserNamespace: bool
   return Object.fromEntries(Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-function buildResources(options: NormalizedContainerOptions, host: SpecHostFacts): RuntimeResources {
+/** The cgroup settings that options ask for. @throws {InvalidOptionError} for more CPUs than there are. */
+export function buildResources(
+  options: NormalizedContainerOptions,
+  host: Pick<SpecHostFacts, 'cpus'>,
+): RuntimeResources {
   const memory = {
     ...(options.memoryBytes === null ? {} : { limit: options.memoryBytes }),
     ...(options.memoryReservationBytes === null ? {} : { reservation: options.memoryReservationBytes }),
@@ -221,7 +225,7 @@ function buildResources(options: NormalizedContainerOptions, host: SpecHostFacts
   }
 }
 
-function checkedCpus({ cpus, limits }: NormalizedContainerOptions, host: SpecHostFacts): number | null {
+function checkedCpus({ cpus, limits }: NormalizedContainerOptions, host: Pick<SpecHostFacts, 'cpus'>): number | null {
   if (cpus === null || cpus <= host.cpus) return cpus
   if (limits === 'best-effort') return host.cpus
   throw new InvalidOptionError('cpus', `at most the ${host.cpus} that this host has`, cpus)

@@ -13,6 +13,31 @@ export interface CgroupView {
   options: readonly string[]
 }
 
+/** A file system of the host that goes over a directory of the root: an overlay of its own. */
+export interface ExtraOverlay {
+  /** Path in the container. */
+  target: string
+  lowerSlot: number
+  /** Paths below the state directory. */
+  upper: string
+  work: string
+}
+
+/** The root file system: an overlay of layers and a writable directory. */
+export interface RootInput {
+  /** Layers, topmost first, as `slot/path`. */
+  lowers: readonly string[]
+  /** Paths below the state directory. */
+  upper: string
+  work: string
+  overlays: readonly ExtraOverlay[]
+  /** Whether overlay keeps its marks in user.* (needed in a user namespace), and whether it may skip syncing. */
+  userXattr: boolean
+  volatile: boolean
+  /** Paths of the container covered because they are not for it (`Image.host()`'s `hide`). */
+  hide: readonly string[]
+}
+
 /** What of the host and the engine the first plan depends on, besides the configuration. */
 export interface PrepareInput {
   spec: RuntimeSpec
@@ -27,6 +52,7 @@ export interface PrepareInput {
   cgroupViews: readonly CgroupView[]
   /** Generated files, by path in the container. */
   etcFiles: Readonly<Record<string, string>>
+  root: RootInput
 }
 
 const kSigkill = 9
@@ -50,8 +76,8 @@ export function isStandardMount(mount: RuntimeMount): boolean {
 const kPrepared = new Set(['/proc', '/dev', '/dev/pts', '/dev/shm', '/dev/mqueue', '/sys', '/sys/fs/cgroup'])
 
 /**
- * Builds the first plan: from a clone of the launcher to a child in its own namespaces that has all mounts which do not
- * depend on an image, and waits. Pure; children made from equal plans can stand in for each other.
+ * Builds the first plan: from a clone of the launcher to a child in its own namespaces, inside the image's root file system
+ * with the standard mounts in place, that waits for what to run. Pure; children made from equal plans can stand in for each other.
  */
 export function buildPreparePlan(input: PrepareInput): Step[] {
   const { spec } = input
@@ -70,7 +96,16 @@ export function buildPreparePlan(input: PrepareInput): Step[] {
     ...stageSteps(input),
     ...standardMounts(input),
     ...hiddenPaths(spec),
-    step('await', 'wait for the image'),
+    ...rootSteps(input.root),
+    ...placeStandardMounts(spec),
+    ...input.root.overlays.map((overlay) => extraOverlay(input.root, overlay)),
+    ...input.root.hide.map((path) => step('mask_path', `hide ${path}`, [kSlot.root], [path])),
+    step('pivot_root', 'enter the root', [kSlot.root]),
+    // What is left of the host: nothing may keep its mounts alive, or lead back to them.
+    ...[kSlot.state, kSlot.stage, kSlot.proc, kSlot.sys, kSlot.pts, ...lowerSlots(input.root)].map((slot) =>
+      step('close', 'let go of the host', [slot]),
+    ),
+    step('await', 'wait for the program'),
   ]
 }
 
@@ -190,6 +225,47 @@ function hiddenPaths(spec: RuntimeSpec): Step[] {
     ...(spec.linux.maskedPaths ?? []).flatMap((path) => hide('mask_path', 'mask', path)),
     ...(spec.linux.readonlyPaths ?? []).flatMap((path) => hide('readonly_path', 'make read-only', path)),
   ]
+}
+
+const kOverlay = { userXattr: 1, volatile: 2 } as const
+
+function lowerSlots({ lowers, overlays }: RootInput): number[] {
+  const ofRoot = lowers.filter((lower) => lower.endsWith('/')).map((lower) => Number.parseInt(lower, 10))
+  return [...ofRoot, ...overlays.map(({ lowerSlot }) => lowerSlot)]
+}
+
+function overlayFlags({ userXattr, volatile }: RootInput): number {
+  return (userXattr ? kOverlay.userXattr : 0) | (volatile ? kOverlay.volatile : 0)
+}
+
+function rootSteps(input: RootInput): Step[] {
+  const { root, stage, state } = kSlot
+  return [
+    // Kernels before 6.15 take only attached mounts as layers.
+    ...lowerSlots(input).map((slot) => step('move_mount', 'attach a layer', [slot, stage, 1], [`lower-${slot}`])),
+    step(
+      'overlay',
+      'mount the root file system',
+      [root, stage, overlayFlags(input), 0],
+      ['root', `${state}/${input.upper}`, `${state}/${input.work}`, `${stage}/skel`, ...input.lowers],
+    ),
+  ]
+}
+
+function placeStandardMounts(spec: RuntimeSpec): Step[] {
+  const present = new Set(spec.mounts.filter(isStandardMount).map(({ destination }) => destination))
+  return (['proc', 'sys', 'dev'] as const)
+    .filter((name) => present.has(`/${name}`))
+    .map((name) => step('move_mount', `put /${name} in place`, [kSlot[name], kSlot.root, 1], [name]))
+}
+
+function extraOverlay(input: RootInput, { target, upper, work, lowerSlot }: ExtraOverlay): Step {
+  return step(
+    'overlay',
+    `mount the file system of ${target}`,
+    [-1, kSlot.root, overlayFlags(input), 0],
+    [target, `${kSlot.state}/${upper}`, `${kSlot.state}/${work}`, `${lowerSlot}/`],
+  )
 }
 
 function hide(op: 'mask_path' | 'readonly_path', verb: string, path: string): Step[] {

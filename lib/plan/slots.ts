@@ -9,6 +9,8 @@ export const kSlot = {
   state: 0,
   /** cgroup directory on a v2 mount, for CLONE_INTO_CGROUP. */
   unifiedCgroup: 1,
+  /** Further lower layers: detached mounts of the host. */
+  firstLower: 2,
   stage: 16,
   proc: 17,
   sys: 18,

@@ -8,16 +8,6 @@ import { type Step, step } from './ops.ts'
 import { isStandardMount } from './prepare-plan.ts'
 import { kSlot } from './slots.ts'
 
-/** A file system of the host that goes over a directory of the root: an overlay of its own. */
-export interface ExtraOverlay {
-  /** Path in the container. */
-  target: string
-  lowerSlot: number
-  /** Paths below the state directory. */
-  upper: string
-  work: string
-}
-
 /** A detached mount in a slot. */
 export interface BindSource {
   slot: number
@@ -27,43 +17,26 @@ export interface BindSource {
 /** What the second plan depends on, besides the configuration. */
 export interface StartInput {
   spec: RuntimeSpec
-  /** Layers, topmost first, as `slot/path`. */
-  lowers: readonly string[]
-  /** Paths below the state directory. */
-  upper: string
-  work: string
-  overlays: readonly ExtraOverlay[]
-  /** Whether overlay keeps its marks in user.* (needed in a user namespace), and whether it may skip syncing. */
-  userXattr: boolean
-  volatile: boolean
   /** Sources of bind mounts by destination: detached mounts that came with this plan, their attributes set. */
   bindSlots: ReadonlyMap<string, BindSource>
-  /** Paths of the container covered because they are not for it (`Image.host()`'s `hide`). */
-  hide: readonly string[]
   /** Slots of descriptors 0, 1 and 2; -1 where the terminal or /dev/null serves. */
   stdio: readonly [number, number, number]
   /** A compiled filter. */
   seccomp: Uint8Array | undefined
 }
 
-const kOverlay = { userXattr: 1, volatile: 2 } as const
 const kSigkill = 9
 const kSeccompLog = { SECCOMP_FILTER_FLAG_LOG: 2, SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4 } as const
 
-/** Builds the second plan: from a prepared child to the container's program. Pure. */
+/** Builds the second plan: from a prepared child inside its root to the container's program. Pure. */
 export function buildStartPlan(input: StartInput): Step[] {
   const { spec } = input
   return [
-    ...rootSteps(input),
-    ...placeStandardMounts(spec),
-    ...input.overlays.map((overlay) => extraOverlay(input, overlay)),
-    ...input.hide.map((path) => step('mask_path', `hide ${path}`, [kSlot.root], [path])),
     ...spec.mounts.filter((mount) => !isStandardMount(mount)).map((mount) => userMount(mount, input.bindSlots)),
     ...otherHiddenPaths(spec),
     ...(spec.root.readonly === true
       ? [step('mount_setattr', 'make the root read-only', [kSlot.root, kMountAttr.readOnly, 0, 0, 0, -1])]
       : []),
-    step('pivot_root', 'enter the root', [kSlot.root]),
     ...stdioSteps(input),
     ...(spec.process.rlimits ?? []).map(({ type, soft, hard }) =>
       step('rlimit', `set ${type}`, [rlimitNumber(type), limitValue(soft), limitValue(hard)]),
@@ -75,39 +48,6 @@ export function buildStartPlan(input: StartInput): Step[] {
     ...(spec.annotations?.[kInitAnnotation] === 'true' ? [step('init', 'start the first process')] : []),
     execStep(spec),
   ]
-}
-
-function rootSteps({ lowers, overlays, upper, work, userXattr, volatile }: StartInput): Step[] {
-  const flags = (userXattr ? kOverlay.userXattr : 0) | (volatile ? kOverlay.volatile : 0)
-  const { root, stage, state } = kSlot
-  // Kernels before 6.15 take only attached mounts as layers.
-  const detached = [...lowers.filter((lower) => lower.endsWith('/')).map((lower) => Number.parseInt(lower, 10)), ...overlays.map(({ lowerSlot }) => lowerSlot)]
-  return [
-    ...detached.map((slot) => step('move_mount', 'attach a layer', [slot, stage, 1], [`lower-${slot}`])),
-    step(
-      'overlay',
-      'mount the root file system',
-      [root, stage, flags, 0],
-      ['root', `${state}/${upper}`, `${state}/${work}`, `${stage}/skel`, ...lowers],
-    ),
-  ]
-}
-
-function placeStandardMounts(spec: RuntimeSpec): Step[] {
-  const present = new Set(spec.mounts.filter(isStandardMount).map(({ destination }) => destination))
-  return (['proc', 'sys', 'dev'] as const)
-    .filter((name) => present.has(`/${name}`))
-    .map((name) => step('move_mount', `put /${name} in place`, [kSlot[name], kSlot.root, 1], [name]))
-}
-
-function extraOverlay(input: StartInput, overlay: ExtraOverlay): Step {
-  const flags = (input.userXattr ? kOverlay.userXattr : 0) | (input.volatile ? kOverlay.volatile : 0)
-  return step(
-    'overlay',
-    `mount the file system of ${overlay.target}`,
-    [-1, kSlot.root, flags, 0],
-    [overlay.target, `${kSlot.state}/${overlay.upper}`, `${kSlot.state}/${overlay.work}`, `${overlay.lowerSlot}/`],
-  )
 }
 
 function userMount(mount: RuntimeMount, bindSlots: ReadonlyMap<string, BindSource>): Step {

@@ -4,14 +4,13 @@ import type { ExplainFailure } from '../launcher/launcher-child.ts'
 import { Launcher } from '../launcher/launcher.ts'
 import type { Native } from '../launcher/native.ts'
 import { errnoName, stepError } from '../launcher/step-error.ts'
+import { SeccompCache } from '../oci/seccomp/seccomp-cache.ts'
 import type { UserFiles } from '../rootfs/users.ts'
 import type { Store } from '../store/store.ts'
 import { readHostContext, type HostContext } from './host-context.ts'
-import { hostRoots } from './host-roots.ts'
 import { IdMappedMounts } from './id-mapped-mounts.ts'
 import { readUserFiles } from './image-files.ts'
-import { SeccompCache } from './seccomp-cache.ts'
-import { SlotFactory } from './slot-factory.ts'
+import { type Rootfs, SlotFactory } from './slot-factory.ts'
 import { SlotPool } from './slot-pool.ts'
 
 /** Settings of {@link Runtime}. */
@@ -19,11 +18,6 @@ export interface RuntimeOptions {
   /** Containers prepared ahead per profile. */
   prepared: number
 }
-
-/** Where a container's files come from. */
-export type Rootfs =
-  | { readonly kind: 'layers'; readonly layers: readonly { readonly dir: string }[] }
-  | { readonly kind: 'host'; readonly hide: readonly string[] }
 
 const kIdleMs = 10_000
 const kMaxUserFiles = 64
@@ -46,8 +40,9 @@ export class Runtime {
     this.host = host
     this.launcher = launcher
     this.mounts = mounts
-    this.seccomp = new SeccompCache(host.facts.arch)
-    const parts = { native, launcher, session: store.session, host, root: store.root, mounts }
+    this.seccomp = new SeccompCache()
+    const readUsers = (rootfs: Rootfs): Promise<UserFiles> => this.#readUsers(rootfs)
+    const parts = { native, launcher, session: store.session, host, root: store.root, mounts, readUsers }
     this.pool = new SlotPool(new SlotFactory(parts), { size: options.prepared, idleMs: kIdleMs })
   }
 
@@ -69,8 +64,7 @@ export class Runtime {
     }
   }
 
-  /** The image's user and group files. */
-  async userFiles(rootfs: Rootfs): Promise<UserFiles> {
+  async #readUsers(rootfs: Rootfs): Promise<UserFiles> {
     if (rootfs.kind === 'host') return readUserFiles(this.native, ['/'])
     const roots = rootfs.layers.map(({ dir }) => dir).reverse()
     const key = roots.join(':')
@@ -83,18 +77,13 @@ export class Runtime {
     return files
   }
 
-  /** Mount points of the host that `Image.host()` shows. */
-  hostRoots(): Promise<string[]> {
-    return hostRoots()
-  }
-
   /** Ends prepared children and the launcher, and with it whatever still runs. */
   async close(): Promise<void> {
     this.launcher.hold()
     await this.pool.close()
-    await this.host.driver.removeParents()
     this.mounts.close()
     await this.launcher.close()
+    await this.host.driver.removeParents()
   }
 }
 

@@ -1,20 +1,34 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import type { Cgroup } from '../cgroup/driver.ts'
 import type { Launcher } from '../launcher/launcher.ts'
+import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
-import { buildPreparePlan } from '../plan/prepare-plan.ts'
+import { buildPreparePlan, type RootInput } from '../plan/prepare-plan.ts'
+import { kSlot } from '../plan/slots.ts'
 import { etcFiles } from '../rootfs/etc-files.ts'
-import type { Session } from '../store/session.ts'
+import type { UserFiles } from '../rootfs/users.ts'
+import type { Scratch, Session } from '../store/session.ts'
+import { PlanDescriptors } from './descriptors.ts'
 import type { HostContext } from './host-context.ts'
+import { hostRoots } from './host-roots.ts'
 import type { IdMappedMounts } from './id-mapped-mounts.ts'
 import type { Slot } from './slot.ts'
+
+/** Where a container's files come from. Layers are oldest first. */
+export type Rootfs =
+  | { readonly kind: 'layers'; readonly layers: readonly { readonly dir: string }[] }
+  | { readonly kind: 'host'; readonly hide: readonly string[] }
 
 /** What decides whether one prepared child can stand in for another. Plain data: its JSON is the key of the pool. */
 export interface SlotProfile {
   /** The parts of the configuration that the first plan reads; without `hostname` when it follows from the id. */
   spec: RuntimeSpec
+  rootfs: Rootfs
   hasUserNamespace: boolean
   network: 'none' | 'host'
   dns: readonly string[]
@@ -23,87 +37,114 @@ export interface SlotProfile {
   needsCgroup: boolean
 }
 
+/** What slots are made from. */
+export interface SlotFactoryParts {
+  native: Native
+  launcher: Launcher
+  session: Session
+  host: HostContext
+  root: string
+  mounts: IdMappedMounts
+  readUsers: (rootfs: Rootfs) => Promise<UserFiles>
+}
+
+const kAtFdcwd = -100
+
 /** Makes slots, and unmakes them. */
 export class SlotFactory {
-  readonly #native: Native
-  readonly #launcher: Launcher
-  readonly #session: Session
-  readonly #host: HostContext
-  readonly #root: string
-  readonly #mounts: IdMappedMounts
+  readonly #parts: SlotFactoryParts
   #nextCgroup = 0
 
-  constructor(parts: {
-    native: Native
-    launcher: Launcher
-    session: Session
-    host: HostContext
-    root: string
-    mounts: IdMappedMounts
-  }) {
-    this.#native = parts.native
-    this.#launcher = parts.launcher
-    this.#session = parts.session
-    this.#host = parts.host
-    this.#root = parts.root
-    this.#mounts = parts.mounts
+  constructor(parts: SlotFactoryParts) {
+    this.#parts = parts
   }
 
   /** Starts a child with the first plan, and waits until it is prepared. On failure nothing is left. */
   async make(profile: SlotProfile): Promise<Slot> {
+    const { host, session, readUsers } = this.#parts
     const id = randomBytes(32).toString('hex')
     const hostname = profile.spec.hostname ?? id.slice(0, 12)
-    const [cgroup, scratch] = await Promise.all([this.#host.driver.create(`${this.#session.id}-${this.#nextCgroup++}`, { required: profile.needsCgroup }), this.#session.createScratch()])
+    const [cgroup, scratch, userFiles] = await Promise.all([
+      host.driver.create(`${session.id}-${this.#nextCgroup++}`, { required: profile.needsCgroup }),
+      session.createScratch(),
+      readUsers(profile.rootfs),
+    ])
+    let child: LauncherChild | undefined
     try {
-      const child = this.#clone(profile, hostname, cgroup)
+      child = await this.#clone(profile, hostname, cgroup, scratch)
       await child.prepared
-      return { id, hostname, child, scratch, cgroup }
+      return { id, hostname, child, scratch, cgroup, userFiles }
     } catch (error) {
-      await Promise.allSettled([cgroup.remove(), scratch.remove()])
+      if (child !== undefined && child.pid !== 0) await child.exited
+      this.#remove(cgroup, scratch)
       throw error
     }
   }
 
-  /** Ends what a slot consists of; the child must have ended, or waits and is let go. */
-  async unmake(slot: Slot): Promise<void> {
-    if (!slot.child.ended) {
-      slot.child.release()
-      await slot.child.exited
-    }
-    await Promise.all([slot.scratch.remove(), slot.cgroup.remove()])
+  /** Ends what a slot consists of; a child that still waits is let go. Removal goes on in the background. */
+  async unmake({ child, cgroup, scratch }: Slot): Promise<void> {
+    child.release()
+    await child.exited
+    this.#remove(cgroup, scratch)
   }
 
-  #clone(profile: SlotProfile, hostname: string, cgroup: Cgroup): Slot['child'] {
-    const { facts, idMapping, stageDir, cgroupViews, hosts, resolvConf } = this.#host
-    const fds: number[] = [this.#mounts.clone(this.#root, { idMapped: profile.hasUserNamespace && !idMapping.single })]
+  #remove(cgroup: Cgroup, scratch: Scratch): void {
+    this.#parts.launcher.remove([`d${scratch.dir}`, ...cgroup.dirs.map((dir) => `c${dir}`)])
+  }
+
+  async #clone(profile: SlotProfile, hostname: string, cgroup: Cgroup, scratch: Scratch): Promise<LauncherChild> {
+    const { host, launcher, mounts, native } = this.#parts
+    const idMapped = profile.hasUserNamespace && !host.idMapping.single
+    const descriptors = new PlanDescriptors(native, 0)
     try {
-      if (cgroup.unifiedDir !== undefined) fds.push(openDirectory(this.#native, cgroup.unifiedDir))
+      descriptors.own(mounts.clone(this.#parts.root, { idMapped }))
+      // Its slot is counted whether there is one or not.
+      descriptors.own(openDirectory(native, cgroup.unifiedDir ?? '/'))
+      const root = await this.#root(profile.rootfs, scratch, idMapped, descriptors)
       const steps = buildPreparePlan({
         spec: { ...profile.spec, hostname },
-        stageDir,
-        mapMode: facts.uid === 0 ? '' : idMapping.mode,
+        stageDir: host.stageDir,
+        mapMode: host.facts.uid === 0 ? '' : host.idMapping.mode,
         cgroupTasks: cgroup.selfAttachPaths,
         hasUnifiedCgroup: cgroup.unifiedDir !== undefined,
-        cgroupViews,
-        etcFiles: { ...etcFiles({
-          hostname,
-          network: profile.network,
-          address: null,
-          dns: profile.dns,
-          extraHosts: profile.extraHosts,
-          hostHosts: hosts,
-          hostResolvConf: resolvConf,
-        }) },
+        cgroupViews: host.cgroupViews,
+        etcFiles: this.#etcFiles(profile, hostname),
+        root,
       })
-      return this.#launcher.clone(steps, fds)
+      return launcher.clone(steps, descriptors.fds)
     } finally {
-      for (const fd of fds) this.#native.close(fd)
+      descriptors.close()
+    }
+  }
+
+  async #root(rootfs: Rootfs, scratch: Scratch, idMapped: boolean, descriptors: PlanDescriptors): Promise<RootInput> {
+    const { root, mounts } = this.#parts
+    const below = (path: string): string => relative(root, path)
+    const base = { upper: below(scratch.upper), work: below(scratch.work), userXattr: true, volatile: true }
+    if (rootfs.kind === 'layers') {
+      const lowers = rootfs.layers.map(({ dir }) => `${kSlot.state}/${below(dir)}`).reverse()
+      return { ...base, lowers, overlays: [], hide: [] }
+    }
+    const [, ...others] = await hostRoots()
+    const lowerSlot = (path: string): number => descriptors.own(mounts.clone(path, { idMapped }))
+    const lowers = [`${lowerSlot('/')}/`]
+    const overlays = []
+    for (const [i, target] of others.entries()) {
+      const [upper, work] = [join(scratch.dir, `upper-${i}`), join(scratch.dir, `work-${i}`)]
+      await Promise.all([upper, work].map((path) => mkdir(path, { mode: 0o755 })))
+      overlays.push({ target, lowerSlot: lowerSlot(target), upper: below(upper), work: below(work) })
+    }
+    return { ...base, lowers, overlays, hide: [root, ...rootfs.hide] }
+  }
+
+  #etcFiles({ network, dns, extraHosts }: SlotProfile, hostname: string): Readonly<Record<string, string>> {
+    const { hosts, resolvConf } = this.#parts.host
+    return {
+      ...etcFiles({ hostname, network, address: null, dns, extraHosts, hostHosts: hosts, hostResolvConf: resolvConf }),
     }
   }
 }
 
-const kOpenPathDirectory = 0o12200000
-
 function openDirectory(native: Native, path: string): number {
-  return native.openat2(-100, path, { flags: kOpenPathDirectory & ~0o2000000 })
+  return native.openat2(kAtFdcwd, path, { flags: constants.O_RDONLY | constants.O_DIRECTORY })
 }

@@ -36,23 +36,32 @@ export class SlotPool {
   }
 
   /** Takes a prepared child, or makes one. Refills behind the caller's back. */
-  async take(profile: SlotProfile): Promise<Slot> {
-    const key = JSON.stringify(profile)
-    const shelf = this.#shelf(key, profile)
+  async take(key: string, makeProfile: () => SlotProfile): Promise<Slot> {
+    const shelf = this.#shelves.get(key) ?? this.#addShelf(key, makeProfile())
     for (let slot = shelf.ready.pop(); slot !== undefined; slot = shelf.ready.pop()) {
       if (!slot.child.ended) return slot
       this.#discard(slot)
     }
-    const slot = await this.#factory.make(profile)
+    const slot = await this.#factory.make(shelf.profile)
     shelf.broken = false
     return slot
   }
 
+  /** Gives back a slot that was not started after all. */
+  putBack(key: string, slot: Slot): void {
+    const shelf = this.#shelves.get(key)
+    if (shelf === undefined || this.#closed || this.#options.size === 0) {
+      this.#discard(slot)
+    } else {
+      shelf.ready.push(slot)
+      this.#keepAlive(key, shelf)
+    }
+  }
+
   /** Makes up for what was taken. Called when the caller's container is under way, so that it does not compete with it. */
-  refill(profile: SlotProfile): void {
-    if (this.#closed || this.#options.size === 0) return
-    const key = JSON.stringify(profile)
-    const shelf = this.#shelf(key, profile)
+  refill(key: string): void {
+    const shelf = this.#shelves.get(key)
+    if (shelf === undefined || this.#closed || this.#options.size === 0) return
     this.#keepAlive(key, shelf)
     while (!shelf.broken && shelf.ready.length + shelf.making < this.#options.size) {
       shelf.making++
@@ -77,12 +86,9 @@ export class SlotPool {
     await this.settle()
   }
 
-  #shelf(key: string, profile: SlotProfile): Shelf {
-    let shelf = this.#shelves.get(key)
-    if (shelf === undefined) {
-      shelf = { profile, ready: [], making: 0, timer: undefined, broken: false }
-      this.#shelves.set(key, shelf)
-    }
+  #addShelf(key: string, profile: SlotProfile): Shelf {
+    const shelf: Shelf = { profile, ready: [], making: 0, timer: undefined, broken: false }
+    this.#shelves.set(key, shelf)
     return shelf
   }
 

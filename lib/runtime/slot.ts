@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Cgroup } from '../cgroup/driver.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
+import type { UserFiles } from '../rootfs/users.ts'
 import type { Scratch } from '../store/session.ts'
 
 /** A child that waits for its image, with everything that a container has before it runs. */
@@ -11,4 +12,6 @@ export interface Slot {
   child: LauncherChild
   scratch: Scratch
   cgroup: Cgroup
+  /** The image's user and group files, as they were when the slot was made. */
+  userFiles: UserFiles
 }

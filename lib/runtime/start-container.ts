@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT
-import { mkdir, stat } from 'node:fs/promises'
-import { join, relative } from 'node:path'
-import { planLimits } from '../cgroup/limits.ts'
+import { stat } from 'node:fs/promises'
+import { type CgroupWrite, planLimits } from '../cgroup/limits.ts'
 import { ContainerStartError, InvalidOptionError, SyscallError } from '../errors.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
-import { buildRuntimeSpec } from '../oci/build-spec.ts'
+import { buildResources, buildRuntimeSpec } from '../oci/build-spec.ts'
 import { type ImageRunConfig, mergeConfig } from '../oci/merge-config.ts'
 import type { RuntimeMount, RuntimeSpec } from '../oci/runtime-spec.ts'
 import { parseMountWords } from '../plan/mount-words.ts'
-import { type BindSource, buildStartPlan, type ExtraOverlay } from '../plan/start-plan.ts'
-import { kSlot } from '../plan/slots.ts'
-import { resolveUser } from '../rootfs/users.ts'
+import { type BindSource, buildStartPlan } from '../plan/start-plan.ts'
+import { type ResolvedUser, resolveUser } from '../rootfs/users.ts'
 import type { PlanDescriptors } from './descriptors.ts'
-import type { Rootfs, Runtime } from './runtime.ts'
+import type { Runtime } from './runtime.ts'
 import type { Slot } from './slot.ts'
-import { adoptHostname, kHostnameOfSlot, slotProfile } from './slot-profile.ts'
+import type { Rootfs, SlotProfile } from './slot-factory.ts'
+import { kHostnameOfSlot, slotKey, slotProfile } from './slot-profile.ts'
 
 /** A container under way. */
 export interface StartedContainer {
@@ -30,7 +29,7 @@ export interface StartRequest {
   imageConfig: ImageRunConfig
   options: NormalizedContainerOptions
   /** Adds the descriptors of standard input, output and error; -1 for none. Called once a slot is there. */
-  connect: (descriptors: PlanDescriptors, spec: RuntimeSpec) => readonly [number, number, number]
+  connect: (descriptors: PlanDescriptors) => readonly [number, number, number]
   descriptors: PlanDescriptors
 }
 
@@ -41,54 +40,77 @@ export interface StartRequest {
  * @throws {UnsupportedHostError} for a limit that this host lacks. @throws {ContainerStartError}
  */
 export async function startContainer(runtime: Runtime, request: StartRequest): Promise<StartedContainer> {
-  const { options } = request
-  const draft = await draftSpec(runtime, request)
-  const resources = draft.linux.resources ?? {}
-  const wanted = { ...(resources.memory && { memory: resources.memory }), ...(resources.cpu && { cpu: resources.cpu }), ...(resources.pids && { pids: resources.pids }) }
-  const hasLimits = Object.keys(wanted).length > 0
-  const limits = hasLimits ? planLimits(wanted, await runtime.host.driver.limitHost(), options.limits).writes : []
-  const profile = slotProfile(draft, options, hasLimits && options.limits === 'strict')
-  const slot = await takeSlot(runtime, profile)
+  const { options, descriptors } = request
+  const user = mergeConfig(options, request.imageConfig).user
+  const limits = await limitWrites(runtime, options)
+  const needsCgroup = limits.length > 0 && options.limits === 'strict'
+  const key = slotKey(request.rootfs, options, needsCgroup)
+  const slot = await takeSlot(runtime, key, () =>
+    slotProfile(draftSpec(runtime, request), request.rootfs, options, needsCgroup),
+  )
+  let spec: RuntimeSpec
+  try {
+    const resolved = resolveUser(user, options.groups, slot.userFiles)
+    spec = buildSpec(runtime, request, slot.hostname, resolved)
+  } catch (error) {
+    runtime.pool.putBack(key, slot)
+    throw error
+  }
   try {
     if (limits.length > 0) await slot.cgroup.apply(limits)
-    const spec = adoptHostname(draft, slot.hostname)
-    const stdio = request.connect(request.descriptors, spec)
-    const roots = await rootSources(runtime, request, slot, profile.hasUserNamespace)
-    const binds = await bindSources(runtime, request.descriptors, spec)
+    const stdio = request.connect(descriptors)
     const steps = buildStartPlan({
       spec,
-      ...roots,
-      upper: relative(runtime.store.root, slot.scratch.upper),
-      work: relative(runtime.store.root, slot.scratch.work),
-      userXattr: true,
-      volatile: true,
-      bindSlots: binds,
+      bindSlots: await bindSources(runtime, descriptors, spec),
       stdio,
-      seccomp: runtime.seccomp.compile(spec.linux.seccomp),
+      seccomp: filterOf(runtime, spec),
     })
-    await slot.child.start(steps, request.descriptors.fds)
-    return { slot, spec, refill: () => runtime.pool.refill(profile) }
+    await slot.child.start(steps, descriptors.fds)
+    return { slot, spec, refill: () => runtime.pool.refill(key) }
   } catch (error) {
-    slot.child.kill(9)
+    slot.child.kill(kSigkill)
     runtime.pool.discard(slot)
-    throw startError(error, draft)
+    throw startError(error, spec)
   } finally {
-    request.descriptors.close()
+    descriptors.close()
   }
 }
 
-async function takeSlot(runtime: Runtime, profile: ReturnType<typeof slotProfile>): Promise<Slot> {
+const kSigkill = 9
+
+function filterOf({ seccomp, host }: Runtime, { linux }: RuntimeSpec): Uint8Array | undefined {
+  return linux.seccomp === undefined ? undefined : seccomp.compile(linux.seccomp, host.facts.arch)
+}
+
+async function takeSlot(runtime: Runtime, key: string, makeProfile: () => SlotProfile): Promise<Slot> {
   try {
-    return await runtime.pool.take(profile)
+    return await runtime.pool.take(key, makeProfile)
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error
-    throw new ContainerStartError(`The container could not be prepared: ${error.message}`, { exitCode: 125, step: error.step, cause: error })
+    throw new ContainerStartError(`The container could not be prepared: ${error.message}`, {
+      exitCode: 125,
+      step: error.step,
+      cause: error,
+    })
   }
 }
 
-async function draftSpec(runtime: Runtime, { rootfs, imageConfig, options }: StartRequest): Promise<RuntimeSpec> {
-  const merged = mergeConfig(options, imageConfig)
-  const user = resolveUser(merged.user, options.groups, await runtime.userFiles(rootfs))
+async function limitWrites(runtime: Runtime, options: NormalizedContainerOptions): Promise<readonly CgroupWrite[]> {
+  // Device rules are for hosts without user namespaces; the default devices are all that a container can reach here.
+  const { devices: _devices, ...wanted } = buildResources(options, runtime.host.facts)
+  if (Object.keys(wanted).length === 0) return []
+  return planLimits(wanted, await runtime.host.driver.limitHost(), options.limits).writes
+}
+
+const kNobody: ResolvedUser = { uid: 0, gid: 0, additionalGids: [0], home: '/', name: null }
+
+/** A configuration that is right in all that the first plan reads. */
+function draftSpec(runtime: Runtime, request: StartRequest): RuntimeSpec {
+  return buildSpec(runtime, request, kHostnameOfSlot, kNobody)
+}
+
+function buildSpec(runtime: Runtime, request: StartRequest, hostname: string, user: ResolvedUser): RuntimeSpec {
+  const { options, imageConfig } = request
   const { facts, idMapping } = runtime.host
   const needsNamespace = options.userns === 'auto' || facts.uid !== 0
   return buildRuntimeSpec({
@@ -97,35 +119,11 @@ async function draftSpec(runtime: Runtime, { rootfs, imageConfig, options }: Sta
     user,
     host: facts,
     rootfsPath: runtime.store.root,
-    hostname: options.hostname ?? kHostnameOfSlot,
+    hostname: options.hostname ?? hostname,
     cgroupsPath: null,
     idMap: needsNamespace ? idMapping.map : null,
     seccomp: runtime.seccomp.choose,
   })
-}
-
-/** Lower layers as slots and paths, topmost first, and what goes over them. */
-async function rootSources(
-  runtime: Runtime,
-  { rootfs, descriptors }: StartRequest,
-  slot: Slot,
-  idMapped: boolean,
-): Promise<{ lowers: string[]; overlays: ExtraOverlay[]; hide: readonly string[] }> {
-  if (rootfs.kind === 'layers') {
-    const lowers = rootfs.layers.map(({ dir }) => `${kSlot.state}/${relative(runtime.store.root, dir)}`).reverse()
-    return { lowers, overlays: [], hide: [] }
-  }
-  const [, ...others] = await runtime.hostRoots()
-  const clone = (path: string): number => descriptors.own(runtime.mounts.clone(path, { idMapped }))
-  const rootSlot = clone('/')
-  const overlays: ExtraOverlay[] = []
-  for (const [i, target] of others.entries()) {
-    const names = [`upper-${i}`, `work-${i}`]
-    await Promise.all(names.map((name) => mkdir(join(slot.scratch.dir, name), { mode: 0o755 })))
-    const [upper = '', work = ''] = names.map((name) => relative(runtime.store.root, join(slot.scratch.dir, name)))
-    overlays.push({ target, lowerSlot: clone(target), upper, work })
-  }
-  return { lowers: [`${rootSlot}/`], overlays, hide: [runtime.store.root, ...rootfs.hide] }
 }
 
 async function bindSources(runtime: Runtime, descriptors: PlanDescriptors, spec: RuntimeSpec): Promise<Map<string, BindSource>> {
