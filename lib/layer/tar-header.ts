@@ -78,15 +78,14 @@ export function cString(block: Buffer, at: number, length: number): ByteString {
 function hasGoodChecksum(block: Buffer, at: number): boolean {
   const wanted = parseNumber(block, at + 148, 8)
   let sum = 8 * 32 // the checksum field itself counts as spaces
-  let high = 0
-  for (let i = at; i < at + kBlockBytes; i++) {
-    if (i === at + 148) i += 8
-    const byte = block[i] as number
-    sum += byte
-    high += byte >> 7
-  }
+  for (let i = at; i < at + 148; i++) sum += block[i] as number
+  for (let i = at + 156; i < at + kBlockBytes; i++) sum += block[i] as number
+  if (sum === wanted) return true
   // Some old writers added signed chars.
-  return sum === wanted || sum - 256 * high === wanted
+  for (let i = at; i < at + kBlockBytes; i++) {
+    if ((i < at + 148 || i >= at + 156) && (block[i] as number) > 127) sum -= 256
+  }
+  return sum === wanted
 }
 
 /**

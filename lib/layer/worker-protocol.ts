@@ -48,7 +48,7 @@ export function packError(error: unknown): PackedError {
   const { cause, ...fields } = { ...error, cause: error.cause }
   const plain = Object.entries(fields).filter(([, value]) => value === undefined || typeof value !== 'object')
   const packed: Record<string, unknown> = Object.fromEntries(plain)
-  if (cause !== undefined) packed['cause'] = cause instanceof Error ? packError(cause) : String(cause)
+  if (cause !== undefined) packed.cause = cause instanceof Error ? packError(cause) : String(cause)
   return { className: error.constructor.name, message: error.message, fields: packed }
 }
 
