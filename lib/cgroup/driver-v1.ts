@@ -86,6 +86,14 @@ export class CgroupDriverV1 implements CgroupDriver {
     )
   }
 
+  async reserve(name: string): Promise<Cgroup | undefined> {
+    checkName('name', name)
+    if (this.#slots.length === 0) return undefined
+    const { cpusetClones } = await this.#prepare(false)
+    const hasCpuset = this.#slots.some(isCpuset)
+    return hasCpuset && !cpusetClones ? undefined : this.#cgroup(name, this.#slots, this.#unified !== undefined)
+  }
+
   async #make(name: string): Promise<Cgroup> {
     await makeAll(
       name,

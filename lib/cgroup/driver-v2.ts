@@ -53,6 +53,14 @@ export class CgroupDriverV2 implements CgroupDriver {
     return new CgroupV2(name, dir)
   }
 
+  async reserve(name: string): Promise<Cgroup | undefined> {
+    checkName('name', name)
+    const parent = await this.#parentDir()
+    if (parent === undefined) return undefined
+    await this.#prepare(parent, false)
+    return new CgroupV2(name, `${parent}/${name}`)
+  }
+
   async open(name: string): Promise<Cgroup | undefined> {
     checkName('name', name)
     const parent = await this.#parentDir()

@@ -32,6 +32,11 @@ export interface CgroupDriver {
    * @throws {ConflictError} when there is one of that name
    */
   create(name: string, options?: { required?: boolean }): Promise<Cgroup>
+  /**
+   * Names a cgroup which the caller makes, by making each of `dirs`; the parents are there. For whoever can do so more cheaply
+   * than this process. `undefined` where that would not do: use {@link create}.
+   */
+  reserve(name: string): Promise<Cgroup | undefined>
   /** Finds a cgroup made before, by this or another process; `undefined` when no hierarchy has it. */
   open(name: string): Promise<Cgroup | undefined>
   /** Names of the cgroups that exist, sorted. */
@@ -71,6 +76,10 @@ class NoCgroupDriver implements CgroupDriver {
   }
 
   async open(): Promise<undefined> {
+    return undefined
+  }
+
+  async reserve(): Promise<undefined> {
     return undefined
   }
 

@@ -45,10 +45,12 @@ export interface PrepareInput {
   stageDir: string
   /** How the id maps get written: directly, directly without group privilege, or by newuidmap. */
   mapMode: '' | 'deny' | 'helper'
+  /** Directories to make on the host, as ourselves, parents first: absolute paths and permission bits. */
+  directories: readonly (readonly [path: string, mode: number])[]
   /** v1 `tasks` files to join. */
   cgroupTasks: readonly string[]
-  /** Whether {@link kSlot.unifiedCgroup} is filled. */
-  hasUnifiedCgroup: boolean
+  /** cgroup directory on a v2 mount; `null` where there is none. */
+  unifiedCgroup: string | null
   cgroupViews: readonly CgroupView[]
   /** Generated files, by path in the container. */
   etcFiles: Readonly<Record<string, string>>
@@ -56,6 +58,8 @@ export interface PrepareInput {
 }
 
 const kSigkill = 9
+/** O_RDONLY | O_DIRECTORY differs by architecture; without O_DIRECTORY a directory opens just as well. */
+const kOpenDirectory = 0
 
 const kCloneFlags: Readonly<Record<RuntimeNamespaceType, number>> = {
   mount: 0x20000,
@@ -114,7 +118,7 @@ export function hasNamespace(spec: RuntimeSpec, type: RuntimeNamespaceType): boo
   return spec.linux.namespaces.some((namespace) => namespace.type === type)
 }
 
-function makerSteps({ spec, cgroupTasks, hasUnifiedCgroup, mapMode }: PrepareInput): Step[] {
+function makerSteps({ spec, directories, cgroupTasks, unifiedCgroup, mapMode }: PrepareInput): Step[] {
   const adjust = spec.process.oomScoreAdj
   const flags = spec.linux.namespaces.reduce((sum, { type }) => sum + kCloneFlags[type], 0)
   const maps = [spec.linux.uidMappings, spec.linux.gidMappings].map((ranges) =>
@@ -122,11 +126,15 @@ function makerSteps({ spec, cgroupTasks, hasUnifiedCgroup, mapMode }: PrepareInp
   )
   return [
     ...(adjust === undefined ? [] : [step('oom_score_adj', 'set the out-of-memory score', [adjust])]),
+    ...directories.map(([path, mode]) => step('mkdir', `make ${path}`, [-1, mode, 0], [path])),
+    ...(unifiedCgroup === null
+      ? []
+      : [step('open', 'open the cgroup', [kSlot.unifiedCgroup, -1, kOpenDirectory, 0], [unifiedCgroup])]),
     ...cgroupTasks.map((path) => step('cgroup_join', `join the cgroup ${path}`, [], [path])),
     step(
       'clone',
       'create the namespaces',
-      [flags, hasUnifiedCgroup ? kSlot.unifiedCgroup : -1],
+      [flags, unifiedCgroup === null ? -1 : kSlot.unifiedCgroup],
       [...maps, mapMode],
     ),
   ]

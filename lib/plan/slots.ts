@@ -5,12 +5,8 @@
  * 32 to 63 come with the second plan.
  */
 export const kSlot = {
-  /** The state directory as a detached mount; layers and writable directories lie below it. */
+  /** The state directory as a detached mount; layers and writable directories lie below it. Further lower layers follow. */
   state: 0,
-  /** cgroup directory on a v2 mount, for CLONE_INTO_CGROUP. */
-  unifiedCgroup: 1,
-  /** Further lower layers: detached mounts of the host. */
-  firstLower: 2,
   stage: 16,
   proc: 17,
   sys: 18,
@@ -18,6 +14,8 @@ export const kSlot = {
   root: 20,
   pts: 21,
   scratch: 22,
+  /** cgroup directory on a v2 mount, for CLONE_INTO_CGROUP. */
+  unifiedCgroup: 23,
   secondPlan: 32,
 } as const
 

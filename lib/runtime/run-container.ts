@@ -24,6 +24,8 @@ export interface RunOutcome {
 }
 
 const kSigkill = 9
+/** A program that ends sooner than this does not compete with the making of the next slot. */
+const kRefillDelayMs = 20
 
 /**
  * Runs a container from start to end and collects its output. The writable layer and the cgroup go in the background.
@@ -100,8 +102,9 @@ async function finish(
   const { slot } = container
   try {
     streams.started(slot.child.ptyFd)
-    container.refill()
+    const refill = setTimeout(container.refill, kRefillDelayMs)
     const exit = await slot.child.exited
+    clearTimeout(refill)
     const [stdout, stderr] = await streams.collect()
     if (stop.reason === 'abort') throw options.signal?.reason
     const oomKilled = options.memoryBytes !== null && ((await slot.cgroup.stats()).oomKills ?? 0) > 0
@@ -118,6 +121,7 @@ async function finish(
     }
   } finally {
     runtime.pool.discard(slot)
+    setImmediate(container.refill)
   }
 }
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { Cgroup } from '../cgroup/driver.ts'
+import { SyscallError } from '../errors.ts'
 import type { Launcher } from '../launcher/launcher.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
@@ -48,8 +47,6 @@ export interface SlotFactoryParts {
   readUsers: (rootfs: Rootfs) => Promise<UserFiles>
 }
 
-const kAtFdcwd = -100
-
 /** Makes slots, and unmakes them. */
 export class SlotFactory {
   readonly #parts: SlotFactoryParts
@@ -60,21 +57,27 @@ export class SlotFactory {
   }
 
   /** Starts a child with the first plan, and waits until it is prepared. On failure nothing is left. */
-  async make(profile: SlotProfile): Promise<Slot> {
+  async make(profile: SlotProfile, tries = 1): Promise<Slot> {
     const { host, session, readUsers } = this.#parts
     const id = randomBytes(32).toString('hex')
     const hostname = profile.spec.hostname ?? id.slice(0, 12)
-    const [cgroup, scratch, userFiles] = await Promise.all([
-      host.driver.create(`${session.id}-${this.#nextCgroup++}`, { required: profile.needsCgroup }),
-      session.createScratch(),
-      readUsers(profile.rootfs),
-    ])
+    const scratch = session.reserveScratch()
+    const name = `${session.id}-${this.#nextCgroup++}`
+    const [reserved, userFiles] = await Promise.all([host.driver.reserve(name), readUsers(profile.rootfs)])
+    const cgroup = reserved ?? (await host.driver.create(name, { required: profile.needsCgroup }))
     let child: LauncherChild | undefined
     try {
       child = await this.#clone(profile, hostname, cgroup, scratch)
       await child.prepared
       return { id, hostname, child, scratch, cgroup, userFiles }
     } catch (error) {
+      // Another engine that closes may take the parents of all cgroups away.
+      const parentsGone = reserved !== undefined && error instanceof SyscallError && error.step === 'mkdir'
+      if (parentsGone && tries > 0) {
+        this.#remove(cgroup, scratch)
+        await host.driver.create(`${name}-again`, { required: profile.needsCgroup }).then((made) => made.remove())
+        return await this.make(profile, tries - 1)
+      }
       if (child !== undefined && child.pid !== 0) await child.exited
       this.#remove(cgroup, scratch)
       throw error
@@ -98,15 +101,19 @@ export class SlotFactory {
     const descriptors = new PlanDescriptors(native, 0)
     try {
       descriptors.own(mounts.clone(this.#parts.root, { idMapped }))
-      // Its slot is counted whether there is one or not.
-      descriptors.own(openDirectory(native, cgroup.unifiedDir ?? '/'))
-      const root = await this.#root(profile.rootfs, scratch, idMapped, descriptors)
+      const { directories, ...root } = await this.#root(profile.rootfs, scratch, idMapped, descriptors)
       const steps = buildPreparePlan({
         spec: { ...profile.spec, hostname },
         stageDir: host.stageDir,
         mapMode: host.facts.uid === 0 ? '' : host.idMapping.mode,
         cgroupTasks: cgroup.selfAttachPaths,
-        hasUnifiedCgroup: cgroup.unifiedDir !== undefined,
+        directories: [
+          [scratch.dir, 0o700],
+          [scratch.upper, 0o755],
+          [scratch.work, 0o700],
+          ...[...directories, ...cgroup.dirs].map((path) => [path, 0o755] as const),
+        ],
+        unifiedCgroup: cgroup.unifiedDir ?? null,
         cgroupViews: host.cgroupViews,
         etcFiles: this.#etcFiles(profile, hostname),
         root,
@@ -117,24 +124,30 @@ export class SlotFactory {
     }
   }
 
-  async #root(rootfs: Rootfs, scratch: Scratch, idMapped: boolean, descriptors: PlanDescriptors): Promise<RootInput> {
+  async #root(
+    rootfs: Rootfs,
+    scratch: Scratch,
+    idMapped: boolean,
+    descriptors: PlanDescriptors,
+  ): Promise<RootInput & { directories: string[] }> {
     const { root, mounts } = this.#parts
     const below = (path: string): string => relative(root, path)
     const base = { upper: below(scratch.upper), work: below(scratch.work), userXattr: true, volatile: true }
     if (rootfs.kind === 'layers') {
       const lowers = rootfs.layers.map(({ dir }) => `${kSlot.state}/${below(dir)}`).reverse()
-      return { ...base, lowers, overlays: [], hide: [] }
+      return { ...base, lowers, overlays: [], hide: [], directories: [] }
     }
     const [, ...others] = await hostRoots()
     const lowerSlot = (path: string): number => descriptors.own(mounts.clone(path, { idMapped }))
     const lowers = [`${lowerSlot('/')}/`]
     const overlays = []
+    const directories: string[] = []
     for (const [i, target] of others.entries()) {
       const [upper, work] = [join(scratch.dir, `upper-${i}`), join(scratch.dir, `work-${i}`)]
-      await Promise.all([upper, work].map((path) => mkdir(path, { mode: 0o755 })))
+      directories.push(upper, work)
       overlays.push({ target, lowerSlot: lowerSlot(target), upper: below(upper), work: below(work) })
     }
-    return { ...base, lowers, overlays, hide: [root, ...rootfs.hide] }
+    return { ...base, lowers, overlays, hide: [root, ...rootfs.hide], directories }
   }
 
   #etcFiles({ network, dns, extraHosts }: SlotProfile, hostname: string): Readonly<Record<string, string>> {
@@ -143,8 +156,4 @@ export class SlotFactory {
       ...etcFiles({ hostname, network, address: null, dns, extraHosts, hostHosts: hosts, hostResolvConf: resolvConf }),
     }
   }
-}
-
-function openDirectory(native: Native, path: string): number {
-  return native.openat2(kAtFdcwd, path, { flags: constants.O_RDONLY | constants.O_DIRECTORY })
 }

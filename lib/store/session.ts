@@ -82,6 +82,12 @@ export class Session {
     return { dir, upper, work, remove: () => removeTree(dir) }
   }
 
+  /** Names the directories for one ephemeral container; whoever uses them makes them, `dir` first. Touches nothing. */
+  reserveScratch(): Scratch {
+    const dir = join(this.dir, String(this.#nextSlot++))
+    return { dir, upper: join(dir, 'upper'), work: join(dir, 'work'), remove: () => removeTree(dir) }
+  }
+
   /** Removes the session's directory and ends its lock. */
   async close(): Promise<void> {
     try {
