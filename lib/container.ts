@@ -92,8 +92,7 @@ function exitError(result: RunResult<string | Uint8Array>, options: NormalizedCo
     const cause = new TimeoutError('The container', options.timeoutMs ?? 0)
     return new ExitError(cause.message, result, { code: cause.code })
   }
-  const how =
-    result.killSignal === null ? `exited with code ${result.exitCode}` : `was ended by ${result.killSignal}`
+  const how = result.killSignal === null ? `exited with code ${result.exitCode}` : `was ended by ${result.killSignal}`
   const why = result.oomKilled ? ' after it ran out of memory' : ''
   const tail = typeof result.stderr === 'string' ? result.stderr.trim().slice(-kMaxShown) : ''
   const hint = result.oomKilled ? "raise 'memory'." : undefined

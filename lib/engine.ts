@@ -4,6 +4,8 @@ import { InvalidOptionError, WherryError } from './errors.ts'
 import { defaultRoot } from './host/paths.ts'
 import { loadNative, type Native } from './launcher/native.ts'
 import { checkObject, checkString } from './options/checks.ts'
+import { removeDeadCgroups } from './runtime/dead-cgroups.ts'
+import { describeEngine, type EngineInfo } from './runtime/engine-info.ts'
 import { Runtime } from './runtime/runtime.ts'
 import { Store } from './store/store.ts'
 
@@ -59,7 +61,9 @@ export class Engine {
     const path = root === undefined ? defaultRoot({ uid: geteuid?.() ?? -1, env }) : resolve(checkString('root', root))
     const native = loadNative()
     const count = checkPrepared(prepared)
-    return new Engine(native, await Store.open({ root: path, native }), count)
+    const store = await Store.open({ root: path, native })
+    await removeDeadCgroups(store.repaired.deadSessions.map(({ id }) => id))
+    return new Engine(native, store, count)
   }
 
   /** The engine that is used where none is named: opened at the first use, one per process. */
@@ -104,6 +108,13 @@ export class Engine {
       code: 'ERR_ENGINE_CLOSED',
       hint: 'open a new one with Engine.open()',
     })
+  }
+
+  /** What this host and this engine can do; each thing that is missing with what was looked at, and a hint. */
+  async info(): Promise<EngineInfo> {
+    this.assertOpen()
+    const { host } = await this.runtime()
+    return describeEngine(this.root, host)
   }
 
   /** What runs containers; started by the first one. @internal */

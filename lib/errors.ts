@@ -105,7 +105,12 @@ export class LayerError extends WherryError {
   readonly layer: string
   readonly entry: string | undefined
 
-  constructor(layer: string, entry: string | undefined, reason: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    layer: string,
+    entry: string | undefined,
+    reason: string,
+    options: { hint?: string; cause?: unknown } = {},
+  ) {
     const where = entry === undefined ? '' : `, entry ${JSON.stringify(entry)}`
     super(`Layer ${layer}${where}: ${reason}.`, { code: 'ERR_LAYER', ...options })
     this.layer = layer

@@ -39,3 +39,4 @@ export type {
   UlimitOptions,
 } from './options/container-options.ts'
 export type { RunResult, RunUsage } from './run-result.ts'
+export type { EngineFeature, EngineInfo } from './runtime/engine-info.ts'

@@ -19,8 +19,8 @@ constexpr size_t kMaxMessage = 4096;
 
 void Channel::init(Napi::Env env, Napi::Object exports) {
   exports.Set("Channel", DefineClass(env, "Channel",
-                                     {InstanceMethod<&Channel::send>("send"), InstanceMethod<&Channel::close>("close"), InstanceMethod<&Channel::end>("end"),
-                                      InstanceMethod<&Channel::ref>("ref"),
+                                     {InstanceMethod<&Channel::send>("send"), InstanceMethod<&Channel::close>("close"),
+                                      InstanceMethod<&Channel::end>("end"), InstanceMethod<&Channel::ref>("ref"),
                                       InstanceMethod<&Channel::unref>("unref")}));
 }
 

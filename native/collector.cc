@@ -15,9 +15,9 @@ constexpr size_t kChunk = 64 * 1024;
 }  // namespace
 
 void Collector::init(Napi::Env env, Napi::Object exports) {
-  exports.Set("Collector", DefineClass(env, "Collector",
-                                       {InstanceMethod<&Collector::drain>("drain"),
-                                        InstanceMethod<&Collector::close>("close")}));
+  exports.Set("Collector",
+              DefineClass(env, "Collector",
+                          {InstanceMethod<&Collector::drain>("drain"), InstanceMethod<&Collector::close>("close")}));
 }
 
 Collector::Collector(const Napi::CallbackInfo& info) : ObjectWrap(info) {

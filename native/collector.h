@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// new Collector(fd, maxBytes, (event, bytes) => void): reads a pipe to its end. 'end' comes once with everything that was
-// read; 'overflow' comes once when there is more than maxBytes, after which further bytes are read and dropped.
+// new Collector(fd, maxBytes, (event, bytes) => void): reads a pipe to its end. 'end' comes once with everything that
+// was read; 'overflow' comes once when there is more than maxBytes, after which further bytes are read and dropped.
 #pragma once
 
 #include <napi.h>

@@ -22,6 +22,7 @@ void signals_to_forward(sigset_t* set) {
 }
 
 [[noreturn]] void run_init(pid_t child, const sigset_t* set) {
+  prctl(PR_SET_NAME, "wherry-init", 0, 0, 0);
   for (;;) {
     siginfo_t info;
     if (sigwaitinfo(set, &info) < 0) continue;

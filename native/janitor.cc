@@ -113,8 +113,7 @@ void remove_entries(const char* entries, size_t size) {
     janitor.message[n] = 0;
     if (header.kind == kHold && fd >= 0) hold(&janitor, header.pid, fd);
     if (header.kind == kExited) let_go(&janitor, header.pid);
-    if (header.kind == kRemove)
-      remove_entries(janitor.message + sizeof header, static_cast<size_t>(n) - sizeof header);
+    if (header.kind == kRemove) remove_entries(janitor.message + sizeof header, static_cast<size_t>(n) - sizeof header);
   }
 }
 

@@ -71,10 +71,10 @@ void report_exit(pid_t pid, int status, const rusage& usage) {
   ExitEvent event = {};
   event.pid = pid;
   event.status = status;
-  event.user_micros = static_cast<uint64_t>(usage.ru_utime.tv_sec) * 1'000'000 +
-                      static_cast<uint64_t>(usage.ru_utime.tv_usec);
-  event.system_micros = static_cast<uint64_t>(usage.ru_stime.tv_sec) * 1'000'000 +
-                        static_cast<uint64_t>(usage.ru_stime.tv_usec);
+  event.user_micros =
+      static_cast<uint64_t>(usage.ru_utime.tv_sec) * 1'000'000 + static_cast<uint64_t>(usage.ru_utime.tv_usec);
+  event.system_micros =
+      static_cast<uint64_t>(usage.ru_stime.tv_sec) * 1'000'000 + static_cast<uint64_t>(usage.ru_stime.tv_usec);
   event.max_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
   while (send(kControlFd, &event, sizeof event, MSG_NOSIGNAL) < 0 && errno == EINTR) {
   }

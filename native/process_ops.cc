@@ -160,8 +160,8 @@ Napi::Value set_mount_attributes(const Napi::CallbackInfo& info) {
 
 // (pidfd, signal)
 Napi::Value pidfd_send_signal(const Napi::CallbackInfo& info) {
-  long result = syscall(SYS_pidfd_send_signal, info[0].ToNumber().Int32Value(), info[1].ToNumber().Int32Value(),
-                        nullptr, 0);
+  long result =
+      syscall(SYS_pidfd_send_signal, info[0].ToNumber().Int32Value(), info[1].ToNumber().Int32Value(), nullptr, 0);
   return result != 0 ? raise(info.Env(), errno, "pidfd_send_signal") : info.Env().Undefined();
 }
 

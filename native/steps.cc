@@ -138,8 +138,7 @@ WHERRY_STEP(await) {
     if (count == 0) _exit(0);
     int memfd = fds[--count];
     off_t length = lseek(memfd, 0, SEEK_END);
-    void* map = length <= 0 ? MAP_FAILED
-                            : mmap(nullptr, static_cast<size_t>(length), PROT_READ, MAP_PRIVATE, memfd, 0);
+    void* map = length <= 0 ? MAP_FAILED : mmap(nullptr, static_cast<size_t>(length), PROT_READ, MAP_PRIVATE, memfd, 0);
     if (map == MAP_FAILED) return check(ctx, "mmap", -1);
     close(memfd);
     plan = static_cast<const uint8_t*>(map);

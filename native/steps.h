@@ -11,11 +11,11 @@ namespace wherry {
 struct Context {
   int slots[kMaxSlots];  // descriptors that steps pass to each other; -1 where empty
   int status_fd;
-  int births_fd;        // the maker tells the launcher its child's pid here
-  int janitor_fd;       // keeps the child's mount namespace until it has ended
-  uint32_t section;     // how many plans came before
-  uint32_t step;        // the step that runs
-  const char* call;     // the system call that runs, for messages
+  int births_fd;     // the maker tells the launcher its child's pid here
+  int janitor_fd;    // keeps the child's mount namespace until it has ended
+  uint32_t section;  // how many plans came before
+  uint32_t step;     // the step that runs
+  const char* call;  // the system call that runs, for messages
 };
 
 // Each returns 0 or -errno and leaves the name of the failing call in ctx->call.

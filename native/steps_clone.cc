@@ -60,7 +60,8 @@ int run_map_helper(Context* ctx, const char* helper, pid_t pid, Text map) {
   argv[argc++] = const_cast<char*>(helper);
   argv[argc++] = pid_text;
   char* save = nullptr;
-  for (char* word = strtok_r(numbers, " \n", &save); word != nullptr && argc < 62; word = strtok_r(nullptr, " \n", &save))
+  for (char* word = strtok_r(numbers, " \n", &save); word != nullptr && argc < 62;
+       word = strtok_r(nullptr, " \n", &save))
     argv[argc++] = word;
   argv[argc] = nullptr;
   ctx->call = helper;

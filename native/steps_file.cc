@@ -49,8 +49,8 @@ WHERRY_STEP(symlink) {
 // directory slot, mode, open flags; path, bytes
 WHERRY_STEP(write_file) {
   int flags = O_WRONLY | static_cast<int>(step.integer(2));
-  int fd = open_in_root(slot_fd(ctx, step.integer(0)), step.text(0).data, flags,
-                        static_cast<unsigned>(step.integer(1)));
+  int fd =
+      open_in_root(slot_fd(ctx, step.integer(0)), step.text(0).data, flags, static_cast<unsigned>(step.integer(1)));
   ctx->call = "openat2";
   if (fd < 0) return fd;
   Text data = step.text(1);
@@ -103,7 +103,8 @@ WHERRY_STEP(sysctl) {
   return result;
 }
 
-// path of a cgroup.procs (v2) or tasks/cgroup.procs (v1) file. "0" means the writing process; its children are born there.
+// path of a cgroup.procs (v2) or tasks/cgroup.procs (v1) file. "0" means the writing process; its children are born
+// there.
 WHERRY_STEP(cgroup_join) {
   int result = write_file_at(AT_FDCWD, step.text(0).data, "0", 1, 0, 0);
   ctx->call = "write cgroup.procs";

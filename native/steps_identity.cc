@@ -72,9 +72,7 @@ WHERRY_STEP(ambient) {
   return result;
 }
 
-WHERRY_STEP(keepcaps) {
-  return check(ctx, "prctl(PR_SET_KEEPCAPS)", prctl(PR_SET_KEEPCAPS, step.integer(0), 0, 0, 0));
-}
+WHERRY_STEP(keepcaps) { return check(ctx, "prctl(PR_SET_KEEPCAPS)", prctl(PR_SET_KEEPCAPS, step.integer(0), 0, 0, 0)); }
 
 WHERRY_STEP(no_new_privs) {
   (void)step;
@@ -104,7 +102,7 @@ WHERRY_STEP(session_keyring) {
 // resource, soft, hard; -1 is no limit
 WHERRY_STEP(rlimit) {
   rlimit limit = {static_cast<rlim_t>(step.integer(1)), static_cast<rlim_t>(step.integer(2))};
-  return check(ctx, "setrlimit", setrlimit(static_cast<__rlimit_resource>(step.integer(0)), &limit));
+  return check(ctx, "setrlimit", setrlimit(static_cast<decltype(RLIMIT_AS)>(step.integer(0)), &limit));
 }
 
 }  // namespace wherry

@@ -284,8 +284,7 @@ WHERRY_STEP(mount_setattr) {
   int result = sys_mount_setattr(fd, "", flags, &attr);
   if (result != 0 && errno == ENOSYS && attr.attr_set == kAttrReadOnly && attr.attr_clr == 0) {
     char path[32];
-    return check(ctx, "mount",
-                 mount(nullptr, fd_path(fd, path), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr));
+    return check(ctx, "mount", mount(nullptr, fd_path(fd, path), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr));
   }
   return check(ctx, "mount_setattr", result);
 }
@@ -320,19 +319,26 @@ WHERRY_STEP(bind) {
     attr.userns_fd = static_cast<uint64_t>(slot_fd(ctx, step.integer(4)));
   }
   if (result == 0)
-    result =
-        bind_fd(ctx, source, step.integer(1), step.text(1).data, S_ISDIR(st.st_mode), (flags & 1) != 0, &attr);
+    result = bind_fd(ctx, source, step.integer(1), step.text(1).data, S_ISDIR(st.st_mode), (flags & 1) != 0, &attr);
   close(source);
   return result;
 }
 
-// target slot, major, minor; source, target
+// target slot, major, minor, 1 to make an own node; source, target. Where the kernel refuses to make one (a user
+// namespace, no CAP_MKNOD), the host's is bound read-only: usable, but neither its mode nor its owner can be changed.
 WHERRY_STEP(bind_device) {
-  int source = open_device(ctx, step.text(0).data, static_cast<unsigned>(step.integer(1)),
-                           static_cast<unsigned>(step.integer(2)));
+  auto major_number = static_cast<unsigned>(step.integer(1)), minor_number = static_cast<unsigned>(step.integer(2));
+  const char* target = step.text(1).data;
+  if (step.integer(3) != 0) {
+    int dir = slot_fd(ctx, step.integer(0));
+    int result = check(ctx, "mknodat", mknodat(dir, target, S_IFCHR | 0666, makedev(major_number, minor_number)));
+    if (result == 0) return check(ctx, "fchmodat", fchmodat(dir, target, 0666, 0));
+    if (result != -EPERM) return result;
+  }
+  int source = open_device(ctx, step.text(0).data, major_number, minor_number);
   if (source < 0) return source;
-  MountAttr none = {};
-  int result = bind_fd(ctx, source, step.integer(0), step.text(1).data, false, false, &none);
+  MountAttr attr = {kAttrReadOnly | kAttrNosuid | kAttrNoexec, 0, 0, 0};
+  int result = bind_fd(ctx, source, step.integer(0), target, false, false, &attr);
   close(source);
   return result;
 }
@@ -350,9 +356,10 @@ WHERRY_STEP(mask_path) {
                        "size=0,nr_inodes=2,mode=0555");
   } else if (result == 0) {
     int null = open_device(ctx, "/dev/null", 1, 3);
-    MountAttr none = {};
-    result = null < 0 ? null : bind_new(ctx, null, target, 0, &none);
-    if (result == -ENOSYS) result = bind_old(ctx, null, target, false, 0, "", -1);
+    MountAttr attr = {kAttrReadOnly | kAttrNosuid | kAttrNoexec, 0, 0, 0};
+    result = null < 0 ? null : bind_new(ctx, null, target, 0, &attr);
+    if (result == -ENOSYS)
+      result = bind_old(ctx, null, target, false, attr.attr_set, step.text(0).data, step.integer(0));
     if (null >= 0) close(null);
   }
   close(target);
@@ -372,9 +379,7 @@ WHERRY_STEP(readonly_path) {
   return result;
 }
 
-WHERRY_STEP(umount) {
-  return check(ctx, "umount2", umount2(step.text(0).data, static_cast<int>(step.integer(0))));
-}
+WHERRY_STEP(umount) { return check(ctx, "umount2", umount2(step.text(0).data, static_cast<int>(step.integer(0)))); }
 
 // new root slot. The old root is stacked below the new one and dropped: no directory in the image is needed for it.
 WHERRY_STEP(pivot_root) {

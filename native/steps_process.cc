@@ -90,22 +90,16 @@ WHERRY_STEP(pdeathsig) {
   return result;
 }
 
-WHERRY_STEP(dumpable) {
-  return check(ctx, "prctl(PR_SET_DUMPABLE)", prctl(PR_SET_DUMPABLE, step.integer(0), 0, 0, 0));
-}
+WHERRY_STEP(dumpable) { return check(ctx, "prctl(PR_SET_DUMPABLE)", prctl(PR_SET_DUMPABLE, step.integer(0), 0, 0, 0)); }
 
 WHERRY_STEP(setsid) {
   (void)step;
   return setsid() < 0 && errno != EPERM ? check(ctx, "setsid", -1) : 0;
 }
 
-WHERRY_STEP(sethostname) {
-  return check(ctx, "sethostname", sethostname(step.text(0).data, step.text(0).size));
-}
+WHERRY_STEP(sethostname) { return check(ctx, "sethostname", sethostname(step.text(0).data, step.text(0).size)); }
 
-WHERRY_STEP(setdomainname) {
-  return check(ctx, "setdomainname", setdomainname(step.text(0).data, step.text(0).size));
-}
+WHERRY_STEP(setdomainname) { return check(ctx, "setdomainname", setdomainname(step.text(0).data, step.text(0).size)); }
 
 WHERRY_STEP(loopback_up) {
   (void)step;

@@ -3,7 +3,7 @@ import { WherryError } from '../errors.ts'
 import { encodePlan } from '../plan/encode.ts'
 import type { Step } from '../plan/ops.ts'
 import { type ExplainFailure, explainPlainly, LauncherChild, sendPlan } from './launcher-child.ts'
-import { cleanupRequest, removeRequest, type ExitEvent, parseExitEvent } from './messages.ts'
+import { cleanupRequest, type ExitEvent, parseExitEvent, removeRequest } from './messages.ts'
 import type { Native } from './native.ts'
 import type { NativeChannel } from './process-native.ts'
 

@@ -1,10 +1,10 @@
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { UnsupportedHostError, WherryError } from '../errors.ts'
 import type { FsNative } from './fs-native.ts'
 import type { ProcessNative } from './process-native.ts'
-import { UnsupportedHostError, WherryError } from '../errors.ts'
 
 /** Everything the addon offers. Mechanism only: file descriptors, paths and bytes in; numbers and bytes out. */
 export interface Native extends FsNative, ProcessNative {}
@@ -41,7 +41,9 @@ export function packageRoot(): string {
 }
 
 function loadFailure(root: string, cause: unknown): string {
-  const tried = ['build/Release', 'build/Debug', `prebuilds/${process.platform}-${process.arch}`].map((d) => join(root, d))
+  const tried = ['build/Release', 'build/Debug', `prebuilds/${process.platform}-${process.arch}`].map((d) =>
+    join(root, d),
+  )
   return (
     `The native addon could not be loaded: ${cause instanceof Error ? cause.message.split('\n')[0] : String(cause)}. ` +
     `Tried ${tried.join(', ')} for platform ${process.platform}, arch ${process.arch}, libc ${libc()}, Node ${process.versions.node}.`

@@ -18,10 +18,7 @@ export interface NativeCollector {
 
 /** The part of the addon that starts processes. Every function is a system call or two; errors are Node-shaped. */
 export interface ProcessNative {
-  readonly Channel: new (
-    fd: number,
-    onMessage: (message: Buffer | null, fds: number[]) => void,
-  ) => NativeChannel
+  readonly Channel: new (fd: number, onMessage: (message: Buffer | null, fds: number[]) => void) => NativeChannel
   readonly Collector: new (
     fd: number,
     maxBytes: number,

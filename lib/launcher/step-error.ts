@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { constants } from 'node:os'
 import { getSystemErrorMap } from 'node:util'
 import { SyscallError } from '../errors.ts'
 import type { Step } from '../plan/ops.ts'
@@ -28,7 +29,11 @@ export function stepError(failure: StepFailure, step: Step | undefined, hint?: s
 
 /** Name and text of a positive errno. */
 export function errnoName(errno: number): [code: string, text: string] {
-  return getSystemErrorMap().get(-errno) ?? [`E${errno}`, 'unknown error']
+  const known = getSystemErrorMap().get(-errno)
+  if (known !== undefined) return known
+  // libuv has no names for some, ENOEXEC among them.
+  const name = Object.entries(constants.errno).find(([, number]) => number === errno)?.[0]
+  return [name ?? `E${errno}`, name === 'ENOEXEC' ? 'exec format error' : `error ${errno}`]
 }
 
 /** Only text that is a path or a type: environments, files and filters stay out of messages. */
@@ -36,5 +41,8 @@ function describeArguments(step: Step): string {
   if (step.op === 'exec') return JSON.stringify(step.strings[0])
   if (step.op === 'write_file' || step.op === 'sysctl' || step.op === 'clone') return ''
   const texts = step.strings.filter((text): text is string => typeof text === 'string' && text !== '')
-  return texts.slice(0, 4).map((text) => JSON.stringify(text)).join(', ')
+  return texts
+    .slice(0, 4)
+    .map((text) => JSON.stringify(text))
+    .join(', ')
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import zlib from 'node:zlib'
 import { LayerError } from '../errors.ts'
 import { ZstdDecoder } from './zstd.ts'

@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: MIT
 import { LayerError } from '../errors.ts'
 import { type FsNative, isNativeError, type OpenOptions } from '../launcher/fs-native.ts'
 import { type ByteString, toDisplay, toNativePath } from './byte-string.ts'
-import type { TarEntry } from './tar-parser.ts'
+import type { TarEntry } from './tar-entry.ts'
 
 const kMaxOpenDirectories = 64
 const kMaxSymlinks = 40

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: MIT
 import { type FsNative, isNativeError, type NativePath, type OpenOptions } from '../launcher/fs-native.ts'
 import type { DirectoryNode } from './directory-tree.ts'
-import type { TarEntry, TarEntryType } from './tar-parser.ts'
+import type { TarEntry, TarEntryType } from './tar-entry.ts'
 import { isWantedXattr, kOpaqueXattr } from './xattr-policy.ts'
 
 /** `preserve`: the archive's owners, which takes the privilege to give files away. `current-user`: all is the caller's. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import { LayerError } from '../errors.ts'
 import { type FsNative, isNativeError } from '../launcher/fs-native.ts'
 import { type ByteString, toDisplay, toNativePath } from './byte-string.ts'
@@ -6,7 +7,7 @@ import { MetadataWriter, type OwnerMap } from './entry-metadata.ts'
 import { cleanEntryPath } from './entry-path.ts'
 import type { LayerLimits } from './limits.ts'
 import { removeTree } from './remove-tree.ts'
-import type { TarEntry, TarHandler } from './tar-parser.ts'
+import type { TarEntry, TarHandler } from './tar-entry.ts'
 
 const kWhiteout = '.wh.'
 const kAufsMeta = '.wh..wh.'

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /** Bounds on what one layer may unpack to. A layer that goes beyond one is refused with a `LayerError`. */
 export interface LayerLimits {
   /** Members of the archive. @default 2_000_000 */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import { type FsNative, isNativeError, type NativePath } from '../launcher/fs-native.ts'
 
 /** Open directories at one time; deeper ones are moved up first. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import { LayerError } from '../errors.ts'
 import { type ByteString, toDisplay } from './byte-string.ts'
 

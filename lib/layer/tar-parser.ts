@@ -1,14 +1,8 @@
+// SPDX-License-Identifier: MIT
 import { LayerError } from '../errors.ts'
 import { type ByteString, toDisplay } from './byte-string.ts'
-import {
-  cString,
-  isZeroBlock,
-  kBlockBytes,
-  parseHeader,
-  parseNumber,
-  type TarHeader,
-  type TarTime,
-} from './tar-header.ts'
+import { entryOf, type TarEntry, type TarHandler } from './tar-entry.ts'
+import { cString, isZeroBlock, kBlockBytes, parseHeader, parseNumber, type TarHeader } from './tar-header.ts'
 import { type PaxFields, parsePax } from './tar-pax.ts'
 import { checkSparseMap, readGnuPieces, type SparseMap, SparseMapReader } from './tar-sparse.ts'
 
@@ -16,48 +10,6 @@ import { checkSparseMap, readGnuPieces, type SparseMap, SparseMapReader } from '
 export const kMaxMetaBytes = 1024 * 1024
 /** More PAX and long-name headers than this before one entry are refused. */
 const kMaxMetaHeaders = 16
-
-export type TarEntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'char-device' | 'block-device' | 'fifo'
-
-/** One member of an archive with everything applied that belongs to it. Names are as written, not cleaned. */
-export interface TarEntry {
-  path: ByteString
-  linkPath: ByteString
-  type: TarEntryType
-  mode: number
-  uid: number
-  gid: number
-  /** Of the file as it will be, holes included; of anything else, the bytes in the archive that are skipped. */
-  sizeBytes: number
-  mtime: TarTime
-  deviceMajor: number
-  deviceMinor: number
-  xattrs: ReadonlyMap<string, Buffer> | undefined
-  /** Whether `data` leaves holes; the file must then be extended to `sizeBytes`. */
-  isSparse: boolean
-}
-
-/** Receives what the parser finds, in the archive's order: `entry`, any number of `data`, `entryEnd`. */
-export interface TarHandler {
-  entry(entry: TarEntry): void
-  /** Bytes `start` to `end` of `chunk` belong at `position` of the file. The chunk may be reused after the call. */
-  data(chunk: Buffer, start: number, end: number, position: number): void
-  entryEnd(): void
-}
-
-const kTypes: Record<string, TarEntryType> = {
-  '0': 'file',
-  '\0': 'file',
-  '7': 'file', // contiguous
-  S: 'file', // old GNU sparse
-  '1': 'hardlink',
-  '2': 'symlink',
-  '3': 'char-device',
-  '4': 'block-device',
-  '5': 'directory',
-  D: 'directory', // GNU incremental; its body lists names
-  '6': 'fifo',
-}
 
 type State = 'header' | 'meta' | 'gnu-sparse' | 'sparse-map' | 'data' | 'padding' | 'end'
 
@@ -129,13 +81,14 @@ export class TarParser {
   }
 
   /**
-   * Says that there is no more. The two zero blocks at the end may be missing, as some writers leave them out.
+   * Says that there is no more. The two zero blocks at the end may be missing, as some writers leave them out, and so may
+   * the padding of the last entry (`umoci insert` of 0.4.7; GNU tar and Docker read that too).
    *
    * @throws {LayerError} when the archive stops in the middle of something, or was empty.
    */
   end(): void {
-    const isWhole =
-      this.#state === 'end' || (this.#state === 'header' && this.#blockFill === 0 && this.#pendingHeaders === 0)
+    const isBetween = this.#state === 'padding' || (this.#state === 'header' && this.#blockFill === 0)
+    const isWhole = this.#state === 'end' || (isBetween && this.#pendingHeaders === 0)
     if (isWhole && (this.#entries > 0 || this.#zeroBlocks > 0)) return
     throw this.#error('the archive is truncated')
   }
@@ -226,7 +179,10 @@ export class TarParser {
 
   #startEntry(header: TarHeader, block: Buffer, at: number): void {
     const local = this.#local ?? {}
-    const entry = this.#applyRecords(header, local)
+    const entry = entryOf(header, {
+      ...{ layer: this.#layer, global: this.#global, local },
+      ...{ longName: this.#longName, longLink: this.#longLink },
+    })
     this.#entry = entry
     this.#entries++
     this.#forgetRecords()
@@ -244,32 +200,6 @@ export class TarParser {
     } else {
       entry.sizeBytes = body
       this.#announce(body)
-    }
-  }
-
-  #applyRecords(header: TarHeader, local: PaxFields): TarEntry {
-    const pax: PaxFields = { ...this.#global, ...local }
-    const path = local.sparse?.name ?? pax.path ?? this.#longName ?? header.name
-    let type = kTypes[header.typeFlag]
-    if (type === undefined) {
-      const flag = JSON.stringify(header.typeFlag)
-      throw new LayerError(this.#layer, toDisplay(path), `entries of type ${flag} are not supported`)
-    }
-    // The v7 way to write a directory.
-    if (type === 'file' && path.endsWith('/')) type = 'directory'
-    return {
-      path,
-      linkPath: pax.linkPath ?? this.#longLink ?? header.linkName,
-      type,
-      mode: header.mode,
-      uid: pax.uid ?? header.uid,
-      gid: pax.gid ?? header.gid,
-      sizeBytes: 0,
-      mtime: pax.mtime ?? header.mtime,
-      deviceMajor: header.deviceMajor,
-      deviceMinor: header.deviceMinor,
-      xattrs: pax.xattrs,
-      isSparse: false,
     }
   }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import { LayerError } from '../errors.ts'
 import type { ByteString } from './byte-string.ts'
 import type { TarTime } from './tar-header.ts'

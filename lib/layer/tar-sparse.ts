@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import { kBlockBytes, parseNumber } from './tar-header.ts'
 
 /** More pieces than this in one sparse file are refused. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import { rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import { createHash } from 'node:crypto'
 import { ConflictError, IntegrityError, LayerError, SyscallError } from '../errors.ts'
 import { type FsNative, isNativeError } from '../launcher/fs-native.ts'

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import fs from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { WherryError } from '../errors.ts'

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import { ConflictError, IntegrityError, LayerError, SyscallError, WherryError } from '../errors.ts'
 import type { OwnerMap } from './entry-metadata.ts'
 import type { LayerLimits } from './limits.ts'

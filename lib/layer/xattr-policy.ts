@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /**
  * Whether an extended attribute of a layer is written. Attributes that overlayfs itself acts upon are not: a layer could
  * redirect a directory or a file's data to another place, or hide what lies beneath. Labels of the host's own security

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 import { Decompress } from 'fzstd'
 
 /** A frame that needs a larger window is refused: it is what decompression takes in memory. `zstd --long` uses as much. */

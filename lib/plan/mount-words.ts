@@ -13,7 +13,13 @@ export const kMountAttr = {
 } as const
 
 /** MS_ flags of mount(2) that propagation takes. */
-export const kMountFlag = { rec: 0x4000, unbindable: 0x20000, private: 0x40000, slave: 0x80000, shared: 0x100000 } as const
+export const kMountFlag = {
+  rec: 0x4000,
+  unbindable: 0x20000,
+  private: 0x40000,
+  slave: 0x80000,
+  shared: 0x100000,
+} as const
 
 const attributes: Readonly<Record<string, number>> = {
   ro: kMountAttr.readOnly,

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: MIT
-import type { RuntimeMount, RuntimeNamespaceType, RuntimeSpec } from '../oci/runtime-spec.ts'
+
 import { kDefaultDevices, kDefaultDevLinks } from '../oci/default-mounts.ts'
+import type { RuntimeMount, RuntimeNamespaceType, RuntimeSpec } from '../oci/runtime-spec.ts'
+import { type CgroupView, cgroupMounts } from './cgroup-mounts.ts'
 import { kMountAttr, kMountFlag, parseMountWords } from './mount-words.ts'
 import { type Step, step } from './ops.ts'
 import { kSlot } from './slots.ts'
-
-/** A cgroup hierarchy as a container sees it. `options` are what selects it when mounted again. */
-export interface CgroupView {
-  /** Directory below /sys/fs/cgroup; empty for a unified host. */
-  directory: string
-  type: 'cgroup' | 'cgroup2'
-  options: readonly string[]
-}
 
 /** A file system of the host that goes over a directory of the root: an overlay of its own. */
 export interface ExtraOverlay {
@@ -43,6 +37,8 @@ export interface PrepareInput {
   spec: RuntimeSpec
   /** A directory in the host's mount namespace that every user can reach; covered by the staging file system. */
   stageDir: string
+  /** Path of the state directory, for a child that may open it itself; `null` when {@link kSlot.state} brings it. */
+  statePath: string | null
   /** How the id maps get written: directly, directly without group privilege, or by newuidmap. */
   mapMode: '' | 'deny' | 'helper'
   /** Directories to make on the host, as ourselves, parents first: absolute paths and permission bits. */
@@ -145,12 +141,24 @@ function propagationFlag(spec: RuntimeSpec): number {
   return kMountFlag.rec | (slave ? kMountFlag.slave : kMountFlag.private)
 }
 
-function stageSteps({ stageDir, etcFiles }: PrepareInput): Step[] {
-  const { stage, state } = kSlot
+function stageSteps({ stageDir, statePath, etcFiles }: PrepareInput): Step[] {
+  const { stage, state, scratch } = kSlot
   // A lower layer of its own above the image's: mount points and generated files exist whatever the image holds, and a
   // symbolic link of the image in their place is covered.
   const skeleton = ['skel', 'skel/etc', 'skel/proc', 'skel/sys', 'skel/dev']
+  // Opened before it is covered, where the two are one.
+  const openState =
+    statePath === null ? [] : [step('open', 'open the state directory', [scratch, -1, kOpenDirectory, 0], [statePath])]
+  const attachState =
+    statePath === null
+      ? [step('move_mount', 'attach the state directory', [state, stage, 1], ['state'])]
+      : [
+          step('bind', 'attach the state directory', [scratch, stage, 0, 0, -1, 0], ['', 'state']),
+          step('open', 'open the state directory', [state, stage, kOpenDirectory, 0], ['state']),
+          step('close', 'close the state directory', [scratch]),
+        ]
   return [
+    ...openState,
     step(
       'fsmount',
       'mount the staging file system',
@@ -160,7 +168,7 @@ function stageSteps({ stageDir, etcFiles }: PrepareInput): Step[] {
     ...['root', 'state', 'proc', 'sys', 'dev', ...skeleton].map((name) =>
       step('mkdir', 'make a staging directory', [stage, 0o755, 0], [name]),
     ),
-    step('move_mount', 'attach the state directory', [state, stage, 1], ['state']),
+    ...attachState,
     ...Object.entries(etcFiles).map(([path, text]) =>
       step('write_file', `write ${path}`, [stage, 0o644, 0o100 | 0o1000], [`skel${path}`, text]),
     ),
@@ -176,9 +184,9 @@ function standardMounts(input: PrepareInput): Step[] {
       case '/sys':
         return [step('fsmount', 'mount /sys', [kSlot.sys, kSlot.stage, attr], ['sysfs', 'sys', ...data])]
       case '/sys/fs/cgroup':
-        return cgroupMounts(input.cgroupViews, attr)
+        return hasOwnSys(input.spec) ? cgroupMounts(input.cgroupViews, attr, kSlot.sys, 'fs/cgroup') : []
       case '/dev':
-        return deviceSteps(attr, data)
+        return deviceSteps(attr, data, !hasNamespace(input.spec, 'user'))
       default:
         return devMount(mount, attr, data)
     }
@@ -193,13 +201,13 @@ function devMount(mount: RuntimeMount, attr: number, data: string[]): Step[] {
   return [step('fsmount', `mount ${mount.destination}`, [slot, kSlot.dev, attr], [mount.type ?? '', name, ...options])]
 }
 
-function deviceSteps(attr: number, data: string[]): Step[] {
+function deviceSteps(attr: number, data: string[], ownNodes: boolean): Step[] {
   const { dev, stage } = kSlot
   return [
     step('fsmount', 'mount /dev', [dev, stage, attr & ~kMountAttr.strictatime], ['tmpfs', 'dev', ...data]),
     ...['pts', 'shm', 'mqueue'].map((name) => step('mkdir', `make /dev/${name}`, [dev, 0o755, 0], [name])),
     ...kDefaultDevices.map(({ path, major, minor }) =>
-      step('bind_device', `make ${path}`, [dev, major, minor], [path, path.slice('/dev/'.length)]),
+      step('bind_device', `make ${path}`, [dev, major, minor, ownNodes ? 1 : 0], [path, path.slice('/dev/'.length)]),
     ),
     ...kDefaultDevLinks.map(([path, target]) =>
       step('symlink', `make ${path}`, [dev], [target, path.slice('/dev/'.length)]),
@@ -207,31 +215,24 @@ function deviceSteps(attr: number, data: string[]): Step[] {
   ]
 }
 
-function cgroupMounts(views: readonly CgroupView[], attr: number): Step[] {
-  const { sys } = kSlot
-  const unified = views.find(({ directory }) => directory === '')
-  if (unified !== undefined) {
-    return [step('fsmount', 'mount the cgroup file system', [-1, sys, attr], [unified.type, 'fs/cgroup'])]
-  }
-  if (views.length === 0) return []
-  const base = attr & ~kMountAttr.readOnly
-  return [
-    step('fsmount', 'mount /sys/fs/cgroup', [kSlot.scratch, sys, base], ['tmpfs', 'fs/cgroup', 'mode=755', 'size=1m']),
-    ...views.map(({ directory, type, options }) =>
-      step('fsmount', `mount the cgroup hierarchy ${directory}`, [-1, kSlot.scratch, attr], [type, directory, ...options]),
-    ),
-    ...((attr & kMountAttr.readOnly) === 0
-      ? []
-      : [step('mount_setattr', 'make /sys/fs/cgroup read-only', [kSlot.scratch, kMountAttr.readOnly, 0, 0, 0, -1])]),
-    step('close', 'let go of /sys/fs/cgroup', [kSlot.scratch]),
-  ]
+/** Whether /sys is mounted anew; on the host's network it is the host's, bound by the second plan. */
+export function hasOwnSys(spec: RuntimeSpec): boolean {
+  return spec.mounts.some((mount) => mount.destination === '/sys' && isStandardMount(mount))
 }
 
-/** Masked and read-only paths of /proc and /sys; those elsewhere wait for the image. */
+/** Whether a path lies in a kernel file system that the first plan mounts; the others are hidden by the second plan. */
+export function isInStandardMount(spec: RuntimeSpec, path: string): boolean {
+  const top = /^(\/(?:proc|sys))\/./.exec(path)?.[1]
+  return top !== undefined && spec.mounts.some((mount) => mount.destination === top && isStandardMount(mount))
+}
+
+/** Masked and read-only paths of /proc and /sys. */
 function hiddenPaths(spec: RuntimeSpec): Step[] {
+  const inside = (paths: readonly string[] = []): readonly string[] =>
+    paths.filter((path) => isInStandardMount(spec, path))
   return [
-    ...(spec.linux.maskedPaths ?? []).flatMap((path) => hide('mask_path', 'mask', path)),
-    ...(spec.linux.readonlyPaths ?? []).flatMap((path) => hide('readonly_path', 'make read-only', path)),
+    ...inside(spec.linux.maskedPaths).flatMap((path) => hide('mask_path', 'mask', path)),
+    ...inside(spec.linux.readonlyPaths).flatMap((path) => hide('readonly_path', 'make read-only', path)),
   ]
 }
 

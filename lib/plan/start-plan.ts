@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-import { capabilityMask } from '../oci/capabilities.ts'
+
 import { kInitAnnotation } from '../oci/build-spec.ts'
+import { capabilityMask } from '../oci/capabilities.ts'
 import { kRlimitInfinity, type RuntimeMount, type RuntimeSpec } from '../oci/runtime-spec.ts'
+import { type CgroupView, cgroupMounts } from './cgroup-mounts.ts'
 import { nulTerminated } from './encode.ts'
 import { kMountAttr, parseMountWords } from './mount-words.ts'
 import { type Step, step } from './ops.ts'
-import { isStandardMount } from './prepare-plan.ts'
+import { hasOwnSys, isInStandardMount, isStandardMount } from './prepare-plan.ts'
 import { kSlot } from './slots.ts'
 
 /** A detached mount in a slot. */
@@ -19,6 +21,7 @@ export interface StartInput {
   spec: RuntimeSpec
   /** Sources of bind mounts by destination: detached mounts that came with this plan, their attributes set. */
   bindSlots: ReadonlyMap<string, BindSource>
+  cgroupViews: readonly CgroupView[]
   /** Slots of descriptors 0, 1 and 2; -1 where the terminal or /dev/null serves. */
   stdio: readonly [number, number, number]
   /** A compiled filter. */
@@ -33,6 +36,7 @@ export function buildStartPlan(input: StartInput): Step[] {
   const { spec } = input
   return [
     ...spec.mounts.filter((mount) => !isStandardMount(mount)).map((mount) => userMount(mount, input.bindSlots)),
+    ...(hasOwnSys(spec) ? [] : hostSysCgroups(input)),
     ...otherHiddenPaths(spec),
     ...(spec.root.readonly === true
       ? [step('mount_setattr', 'make the root read-only', [kSlot.root, kMountAttr.readOnly, 0, 0, 0, -1])]
@@ -61,10 +65,19 @@ function userMount(mount: RuntimeMount, bindSlots: ReadonlyMap<string, BindSourc
   return step('fsmount', `mount ${destination}`, [-1, kSlot.root, attr], [mount.type ?? 'tmpfs', destination, ...data])
 }
 
+/** Over the host's /sys go the container's own views of its cgroups. */
+function hostSysCgroups({ spec, cgroupViews }: StartInput): Step[] {
+  const mount = spec.mounts.find(({ destination }) => destination === '/sys/fs/cgroup')
+  if (mount === undefined || !isStandardMount(mount)) return []
+  return cgroupMounts(cgroupViews, parseMountWords(mount.options).attr, kSlot.root, 'sys/fs/cgroup')
+}
+
 function otherHiddenPaths(spec: RuntimeSpec): Step[] {
-  const elsewhere = (path: string): boolean => !/^\/(proc|sys)\/./.test(path)
+  const elsewhere = (path: string): boolean => !isInStandardMount(spec, path)
   return [
-    ...(spec.linux.maskedPaths ?? []).filter(elsewhere).map((path) => step('mask_path', `mask ${path}`, [kSlot.root], [path])),
+    ...(spec.linux.maskedPaths ?? [])
+      .filter(elsewhere)
+      .map((path) => step('mask_path', `mask ${path}`, [kSlot.root], [path])),
     ...(spec.linux.readonlyPaths ?? [])
       .filter(elsewhere)
       .map((path) => step('readonly_path', `make ${path} read-only`, [kSlot.root], [path])),
@@ -76,11 +89,15 @@ function stdioSteps({ spec, stdio }: StartInput): Step[] {
     const slots = [0, 1, 2].map((fd) => step('stdio', `connect descriptor ${fd}`, [kSlot.scratch, fd]))
     return [
       step('open_pty', 'open the terminal', [kSlot.scratch, kSlot.dev, 24, 80], ['pts/ptmx']),
+      // As in Docker, the terminal is the console too.
+      step('bind', 'make /dev/console', [kSlot.scratch, kSlot.dev, 0, 0, -1, 0], ['', 'console']),
       ...slots,
       step('controlling_tty', 'take the terminal', [0]),
     ]
   }
-  const openNull = stdio.includes(-1) ? [step('open', 'open /dev/null', [kSlot.scratch, kSlot.dev, 2, 0], ['null'])] : []
+  const openNull = stdio.includes(-1)
+    ? [step('open', 'open /dev/null', [kSlot.scratch, kSlot.dev, 2, 0], ['null'])]
+    : []
   return [
     ...openNull,
     ...stdio.map((slot, fd) => step('stdio', `connect descriptor ${fd}`, [slot < 0 ? kSlot.scratch : slot, fd])),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 import { access, constants, readFile } from 'node:fs/promises'
-import { type CgroupDriver, createCgroupDriver } from '../cgroup/driver.ts'
 import type { CgroupWorld } from '../cgroup/detect.ts'
+import { type CgroupDriver, createCgroupDriver } from '../cgroup/driver.ts'
 import { readCgroupWorld } from '../cgroup/read-world.ts'
 import { type HostFacts, readHostFacts } from '../host/facts.ts'
-import type { CgroupView } from '../plan/prepare-plan.ts'
+import type { CgroupView } from '../plan/cgroup-mounts.ts'
 import { chooseIdMapping, type IdMapping } from './id-maps.ts'
 
 /** What an engine finds out about its host, once. */
@@ -55,7 +55,13 @@ export function cgroupViews(world: CgroupWorld): CgroupView[] {
 
 async function chooseStageDir(): Promise<string> {
   for (const path of ['/tmp', '/run', '/var', '/mnt']) {
-    if (await access(path, constants.X_OK).then(() => true, () => false)) return path
+    if (
+      await access(path, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path
   }
   return '/proc'
 }

@@ -3,7 +3,20 @@ import { readFile } from 'node:fs/promises'
 import { type MountEntry, parseMountinfo } from '../host/mountinfo.ts'
 
 /** File systems that hold people's files. What the kernel makes up (proc, cgroup, tmpfs, …) is not the host's to share. */
-const kRealFileSystems = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'f2fs', 'zfs', 'overlay', 'erofs', 'squashfs', 'vfat', 'bcachefs'])
+const kRealFileSystems = new Set([
+  'ext2',
+  'ext3',
+  'ext4',
+  'xfs',
+  'btrfs',
+  'f2fs',
+  'zfs',
+  'overlay',
+  'erofs',
+  'squashfs',
+  'vfat',
+  'bcachefs',
+])
 
 /** Where containers have something of their own. */
 const kOwnPlaces = /^\/(proc|sys|dev|run|tmp)(\/|$)/
@@ -18,7 +31,9 @@ export async function hostRoots(): Promise<string[]> {
 export function selectHostRoots(entries: readonly MountEntry[]): string[] {
   const topmost = new Map(entries.map((entry) => [entry.mountPoint, entry]))
   const below = [...topmost.values()]
-    .filter(({ mountPoint, fsType }) => mountPoint !== '/' && kRealFileSystems.has(fsType) && !kOwnPlaces.test(mountPoint))
+    .filter(
+      ({ mountPoint, fsType }) => mountPoint !== '/' && kRealFileSystems.has(fsType) && !kOwnPlaces.test(mountPoint),
+    )
     .map(({ mountPoint }) => mountPoint)
     .sort()
   return ['/', ...below]

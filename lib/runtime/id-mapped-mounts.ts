@@ -32,7 +32,10 @@ export class IdMappedMounts {
    *
    * @throws {Error} Node-shaped: EINVAL when the file system takes no id map, EPERM without privilege.
    */
-  clone(path: string, options: { idMapped: boolean; recursive?: boolean; attr?: number; propagation?: number }): number {
+  clone(
+    path: string,
+    options: { idMapped: boolean; recursive?: boolean; attr?: number; propagation?: number },
+  ): number {
     const recursive = options.recursive === true ? kAtRecursive : 0
     const fd = this.#native.openTree(kAtFdcwd, path, kOpenTreeClone | recursive)
     const idMap = options.idMapped && this.#namespaceFd !== undefined
@@ -60,7 +63,12 @@ async function openNamespace(launcher: Launcher, map: IdMap): Promise<number> {
     list.map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size}\n`).join('')
   const child = launcher.clone(
     [
-      step('clone', 'create a user namespace for id-mapped mounts', [kCloneNewUser, -1], [text(ranges.uids), text(ranges.gids), '']),
+      step(
+        'clone',
+        'create a user namespace for id-mapped mounts',
+        [kCloneNewUser, -1],
+        [text(ranges.uids), text(ranges.gids), ''],
+      ),
       step('await', 'hold the user namespace'),
     ],
     [],

@@ -22,7 +22,11 @@ export async function chooseIdMapping(facts: Pick<HostFacts, 'uid'>): Promise<Id
   const [uids] = choice.uids
   const [gids] = choice.gids
   if (facts.uid === 0 && uids !== undefined && gids !== undefined) {
-    return { map: { uids: [range(0, uids.start, uids.count)], gids: [range(0, gids.start, gids.count)] }, mode: '', single: false }
+    return {
+      map: { uids: [range(0, uids.start, uids.count)], gids: [range(0, gids.start, gids.count)] },
+      mode: '',
+      single: false,
+    }
   }
   if (uids !== undefined && gids !== undefined && (await hasCommand('newuidmap')) && (await hasCommand('newgidmap'))) {
     return {

@@ -2,13 +2,13 @@
 import { constants } from 'node:os'
 import { WherryError } from '../errors.ts'
 import type { ExitEvent } from '../launcher/messages.ts'
-import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
+import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import { PlanDescriptors } from './descriptors.ts'
 import type { Runtime } from './runtime.ts'
 import type { Rootfs } from './slot-factory.ts'
 import { StandardStreams } from './standard-streams.ts'
-import { startContainer, type StartedContainer } from './start-container.ts'
+import { type StartedContainer, startContainer } from './start-container.ts'
 
 /** How a run ended, before it is turned into a result or an error. */
 export interface RunOutcome {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { explainFailure } from '../host/explain.ts'
-import type { ExplainFailure } from '../launcher/launcher-child.ts'
 import { Launcher } from '../launcher/launcher.ts'
+import type { ExplainFailure } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
 import { errnoName, stepError } from '../launcher/step-error.ts'
 import { SeccompCache } from '../oci/seccomp/seccomp-cache.ts'
 import type { UserFiles } from '../rootfs/users.ts'
 import type { Store } from '../store/store.ts'
-import { readHostContext, type HostContext } from './host-context.ts'
+import { type HostContext, readHostContext } from './host-context.ts'
 import { IdMappedMounts } from './id-mapped-mounts.ts'
 import { readUserFiles } from './image-files.ts'
 import { type Rootfs, SlotFactory } from './slot-factory.ts'
@@ -34,7 +34,14 @@ export class Runtime {
   /** Layers never change, so neither do the files of users in them. The host's are read anew each time. */
   readonly #userFiles = new Map<string, UserFiles>()
 
-  private constructor(native: Native, store: Store, host: HostContext, launcher: Launcher, mounts: IdMappedMounts, options: RuntimeOptions) {
+  private constructor(
+    native: Native,
+    store: Store,
+    host: HostContext,
+    launcher: Launcher,
+    mounts: IdMappedMounts,
+    options: RuntimeOptions,
+  ) {
     this.native = native
     this.store = store
     this.host = host
@@ -103,5 +110,7 @@ function explainer(host: HostContext): ExplainFailure {
 }
 
 function cgroupPrefixes({ world }: HostContext, sessionId: string): string[] {
-  return world.hierarchies.filter(({ writable }) => writable).map(({ mountPoint }) => `p${mountPoint}/wherry/${sessionId}-`)
+  return world.hierarchies
+    .filter(({ writable }) => writable)
+    .map(({ mountPoint }) => `p${mountPoint}/wherry/${sessionId}-`)
 }

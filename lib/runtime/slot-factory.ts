@@ -2,12 +2,12 @@
 import { randomBytes } from 'node:crypto'
 import { join, relative } from 'node:path'
 import type { Cgroup } from '../cgroup/driver.ts'
-import { SyscallError } from '../errors.ts'
+import { SyscallError, UnsupportedHostError } from '../errors.ts'
 import type { Launcher } from '../launcher/launcher.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
-import { buildPreparePlan, type RootInput } from '../plan/prepare-plan.ts'
+import { buildPreparePlan, type ExtraOverlay, type RootInput } from '../plan/prepare-plan.ts'
 import { kSlot } from '../plan/slots.ts'
 import { etcFiles } from '../rootfs/etc-files.ts'
 import type { UserFiles } from '../rootfs/users.ts'
@@ -100,11 +100,14 @@ export class SlotFactory {
     const idMapped = profile.hasUserNamespace && !host.idMapping.single
     const descriptors = new PlanDescriptors(native, 0)
     try {
-      descriptors.own(mounts.clone(this.#parts.root, { idMapped }))
+      const privileged = host.facts.uid === 0
+      // An ordinary user's process may mount nothing; the child may, in its own namespaces.
+      if (privileged) descriptors.own(mounts.clone(this.#parts.root, { idMapped }))
       const { directories, ...root } = await this.#root(profile.rootfs, scratch, idMapped, descriptors)
       const steps = buildPreparePlan({
         spec: { ...profile.spec, hostname },
         stageDir: host.stageDir,
+        statePath: privileged ? null : this.#parts.root,
         mapMode: host.facts.uid === 0 ? '' : host.idMapping.mode,
         cgroupTasks: cgroup.selfAttachPaths,
         directories: [
@@ -137,10 +140,11 @@ export class SlotFactory {
       const lowers = rootfs.layers.map(({ dir }) => `${kSlot.state}/${below(dir)}`).reverse()
       return { ...base, lowers, overlays: [], hide: [], directories: [] }
     }
+    if (this.#parts.host.facts.uid !== 0) throw hostImageNeedsRoot()
     const [, ...others] = await hostRoots()
     const lowerSlot = (path: string): number => descriptors.own(mounts.clone(path, { idMapped }))
     const lowers = [`${lowerSlot('/')}/`]
-    const overlays = []
+    const overlays: ExtraOverlay[] = []
     const directories: string[] = []
     for (const [i, target] of others.entries()) {
       const [upper, work] = [join(scratch.dir, `upper-${i}`), join(scratch.dir, `work-${i}`)]
@@ -156,4 +160,12 @@ export class SlotFactory {
       ...etcFiles({ hostname, network, address: null, dns, extraHosts, hostHosts: hosts, hostResolvConf: resolvConf }),
     }
   }
+}
+
+function hostImageNeedsRoot(): UnsupportedHostError {
+  return new UnsupportedHostError(
+    'Image.host() without root',
+    'overlay refuses a lower layer with mounts below it in a user namespace (has_locked_children, EINVAL)',
+    'run as root, or use an imported image.',
+  )
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-import type { NormalizedContainerOptions } from '../options/container-options.ts'
+
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
-import { isStandardMount } from '../plan/prepare-plan.ts'
+import type { NormalizedContainerOptions } from '../options/container-options.ts'
+import { isInStandardMount, isStandardMount } from '../plan/prepare-plan.ts'
 import type { Rootfs, SlotProfile } from './slot-factory.ts'
 
 /** Stands for a host name that is not known before a slot is made. No real one: it has characters that none may have. */
@@ -26,7 +27,7 @@ export function slotProfile(
   const { linux } = spec
   const { hostname: _placeholder, ...rest } = spec
   const kept = spec.mounts.filter((mount) => isStandardMount(mount) || travels(mount.options))
-  const inKernelTrees = (path: string): boolean => /^\/(proc|sys)\//.test(path)
+  const ahead = (path: string): boolean => isInStandardMount(spec, path)
   return {
     spec: {
       ...rest,
@@ -34,8 +35,8 @@ export function slotProfile(
       mounts: kept,
       linux: {
         ...linux,
-        maskedPaths: (linux.maskedPaths ?? []).filter(inKernelTrees),
-        readonlyPaths: (linux.readonlyPaths ?? []).filter(inKernelTrees),
+        maskedPaths: (linux.maskedPaths ?? []).filter(ahead),
+        readonlyPaths: (linux.readonlyPaths ?? []).filter(ahead),
       },
     },
     rootfs: rootfs.kind === 'host' ? rootfs : { kind: 'layers', layers: rootfs.layers.map(({ dir }) => ({ dir })) },

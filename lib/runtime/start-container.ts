@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { stat } from 'node:fs/promises'
 import { type CgroupWrite, planLimits } from '../cgroup/limits.ts'
-import { ContainerStartError, InvalidOptionError, SyscallError } from '../errors.ts'
-import type { NormalizedContainerOptions } from '../options/container-options.ts'
+import { ContainerStartError, InvalidOptionError, SyscallError, UnsupportedHostError } from '../errors.ts'
+import { isNativeError } from '../launcher/fs-native.ts'
 import { buildResources, buildRuntimeSpec } from '../oci/build-spec.ts'
 import { type ImageRunConfig, mergeConfig } from '../oci/merge-config.ts'
 import type { RuntimeMount, RuntimeSpec } from '../oci/runtime-spec.ts'
+import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import { parseMountWords } from '../plan/mount-words.ts'
 import { type BindSource, buildStartPlan } from '../plan/start-plan.ts'
 import { type ResolvedUser, resolveUser } from '../rootfs/users.ts'
@@ -62,6 +63,7 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
     const steps = buildStartPlan({
       spec,
       bindSlots: await bindSources(runtime, descriptors, spec),
+      cgroupViews: runtime.host.cgroupViews,
       stdio,
       seccomp: filterOf(runtime, spec),
     })
@@ -86,13 +88,22 @@ async function takeSlot(runtime: Runtime, key: string, makeProfile: () => SlotPr
   try {
     return await runtime.pool.take(key, makeProfile)
   } catch (error) {
-    if (!(error instanceof SyscallError)) throw error
+    if (!(error instanceof SyscallError)) throw wrapNative(error)
     throw new ContainerStartError(`The container could not be prepared: ${error.message}`, {
       exitCode: 125,
       step: error.step,
       cause: error,
     })
   }
+}
+
+/** A refusal of the addon on our own side of the launcher, in words. */
+function wrapNative(error: unknown): unknown {
+  if (!isNativeError(error)) return error
+  return new ContainerStartError(`The container could not be prepared: ${error.message}.`, {
+    exitCode: 125,
+    cause: error,
+  })
 }
 
 async function limitWrites(runtime: Runtime, options: NormalizedContainerOptions): Promise<readonly CgroupWrite[]> {
@@ -126,8 +137,15 @@ function buildSpec(runtime: Runtime, request: StartRequest, hostname: string, us
   })
 }
 
-async function bindSources(runtime: Runtime, descriptors: PlanDescriptors, spec: RuntimeSpec): Promise<Map<string, BindSource>> {
+async function bindSources(
+  runtime: Runtime,
+  descriptors: PlanDescriptors,
+  spec: RuntimeSpec,
+): Promise<Map<string, BindSource>> {
   const binds = new Map<string, BindSource>()
+  if (spec.mounts.some(isBind) && runtime.host.facts.uid !== 0) {
+    throw new UnsupportedHostError('bind mounts without root', `the uid is ${runtime.host.facts.uid}`, 'run as root.')
+  }
   for (const mount of spec.mounts.filter(isBind)) {
     const { attr, recursive, propagation } = parseMountWords(mount.options)
     const source = mount.source ?? ''
@@ -146,7 +164,12 @@ async function isDirectory(source: string): Promise<boolean> {
   try {
     return (await stat(source)).isDirectory()
   } catch (error) {
-    throw new InvalidOptionError('mounts', 'a source that exists', source, `create it first (${(error as Error).message}).`)
+    throw new InvalidOptionError(
+      'mounts',
+      'a source that exists',
+      source,
+      `create it first (${(error as Error).message}).`,
+    )
   }
 }
 
@@ -155,13 +178,28 @@ const kNotExecutable = new Set(['EACCES', 'ENOEXEC', 'EISDIR', 'EPERM'])
 function startError(error: unknown, spec: RuntimeSpec): unknown {
   if (!(error instanceof SyscallError)) return error
   if (error.step !== 'exec') {
-    return new ContainerStartError(`The container could not be started: ${error.message}`, { exitCode: 125, step: error.step, cause: error })
+    return new ContainerStartError(`The container could not be started: ${error.message}`, {
+      exitCode: 125,
+      step: error.step,
+      cause: error,
+    })
   }
   const [program = ''] = spec.process.args
   if (error.code === 'ENOENT') return notFound(error, program, spec)
   const exitCode = kNotExecutable.has(error.code) ? 126 : 125
-  const reason = { ENOEXEC: 'its format is unknown (another architecture, or a script without #!)', EISDIR: 'it is a directory', EACCES: 'permission denied' }[error.code]
-  return new ContainerStartError(`Cannot run ${JSON.stringify(program)}: ${reason ?? error.message}.`, { exitCode, step: 'exec', cause: error })
+  const reason = {
+    ENOEXEC: 'its format is unknown (another architecture, or a script without #!)',
+    EISDIR: 'it is a directory',
+    EACCES: 'permission denied',
+  }[error.code]
+  return new ContainerStartError(
+    `Cannot run ${JSON.stringify(program)}: ${reason === undefined ? error.message : `${reason}.`}`,
+    {
+      exitCode,
+      step: 'exec',
+      cause: error,
+    },
+  )
 }
 
 function notFound(error: SyscallError, program: string, spec: RuntimeSpec): ContainerStartError {
