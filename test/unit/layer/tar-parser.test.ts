@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { LayerError } from '../../../lib/errors.ts'
 import { cleanEntryPath } from '../../../lib/layer/entry-path.ts'
-import { type TarEntry, TarParser } from '../../../lib/layer/tar-parser.ts'
+import type { TarEntry } from '../../../lib/layer/tar-entry.ts'
+import { TarParser } from '../../../lib/layer/tar-parser.ts'
 import { makeTar, paxBody, type TarSpec } from '../../helpers/make-tar.ts'
 
 interface Seen extends TarEntry {
@@ -126,7 +128,7 @@ test('damage is refused', () => {
   const flipped = Buffer.from(good)
   flipped[0] = 0x79
   rejects(flipped, /checksum/)
-  for (const length of [0, 100, 512, 600, 1500]) rejects(good.subarray(0, length), /truncated/)
+  for (const length of [0, 100, 512, 600, 1111, 1536 + 100]) rejects(good.subarray(0, length), /truncated/)
   rejects(makeTar([{ name: 'x', type: 'x', body: paxBody({ path: 'y' }) }]), /no entry after it/)
   rejects(makeTar([{ name: 'x', type: 'M' }]), /not supported/)
   rejects(makeTar([{ name: 'x', pax: { path: 'a\0b' } }]), /bad value/)
@@ -138,6 +140,28 @@ test('damage is refused', () => {
 
 test('an archive without end mark is whole when it stops after an entry', () => {
   assert.equal(parse(makeTar([{ name: 'x', body: 'b' }], { end: false })).length, 1)
+})
+
+test('an archive is whole when all bytes of its last entry are there, padding or not', () => {
+  // `umoci insert` of 0.4.7 ends there; GNU tar and Docker read it.
+  const archive = makeTar([{ name: 'x' }, { name: 'y', body: 'a'.repeat(600) }], { end: false })
+  for (const length of [512 + 512 + 600, 512 + 512 + 601, archive.length - 1]) {
+    const entries = parse(archive.subarray(0, length), 100)
+    assert.deepEqual(
+      entries.map(({ path, pieces }) => [path, pieces.map(([, text]) => text).join('').length]),
+      [
+        ['x', 0],
+        ['y', 600],
+      ],
+    )
+  }
+  rejects(archive.subarray(0, 512 + 512 + 599), /truncated/)
+})
+
+test('a PAX header whose padding and entry are cut off is damage', () => {
+  const body = paxBody({ path: 'y' })
+  const archive = makeTar([{ name: 'x' }, { name: 'p', type: 'x', body }], { end: false })
+  rejects(archive.subarray(0, 512 + 512 + body.length), /truncated/)
 })
 
 test('property: the way the bytes are cut makes no difference', () => {
