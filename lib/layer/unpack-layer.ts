@@ -28,6 +28,11 @@ export interface UnpackLayerOptions {
    * to the caller and leaves devices out. @default `preserve` as root, else `current-user`
    */
   ownerMap?: OwnerMap | undefined
+  /**
+   * Whether the files are on the disk when the promise resolves, so that a layer which is renamed into place afterwards
+   * is whole even after a power cut. Takes about as long as unpacking on a disk that is not faster. @default true
+   */
+  durable?: boolean | undefined
 }
 
 /**
@@ -35,7 +40,7 @@ export interface UnpackLayerOptions {
  * `userxattr`: owners, modes, times in nanoseconds, attributes, hard links, devices and holes as in the archive,
  * whiteouts as character devices 0/0, opaque directories marked by `user.overlay.opaque`.
  *
- * A failure or an abort leaves nothing behind, and a stream given as `source` destroyed. Nothing is synced to the disk.
+ * A failure or an abort leaves nothing behind, and a stream given as `source` destroyed.
  *
  * @throws {LayerError} when the archive is malformed, hostile or over a limit.
  * @throws {IntegrityError} when a digest is not the expected one.
@@ -90,6 +95,7 @@ function workerInput(options: UnpackLayerOptions, stop: SharedArrayBuffer): Work
     ownerMap: options.ownerMap ?? (process.geteuid?.() === 0 ? 'preserve' : 'current-user'),
     expectedDigest: options.expectedDigest,
     expectedDiffId: options.expectedDiffId,
+    durable: options.durable ?? true,
     stop,
   }
 }

@@ -30,6 +30,8 @@ export interface UnpackStreamOptions {
   ownerMap: OwnerMap
   expectedDigest?: string | undefined
   expectedDiffId?: string | undefined
+  /** Whether all is on the disk afterwards. @default false */
+  durable?: boolean
   /** Throws to stop the work. Called between chunks and entries. */
   check: () => void
 }
@@ -53,7 +55,10 @@ export async function unpackStream(
     rootFd = native.openat2(AT_FDCWD, options.targetDir, { flags: O_DIRECTORY | O_NOFOLLOW })
     takeOver(native, rootFd)
     writer = new LayerWriter(native, rootFd, options)
-    return await feed(writer, source, options)
+    const result = await feed(writer, source, options)
+    // One call for the whole file system: thousands of fsync would take many times as long.
+    if (options.durable === true) native.syncfs(rootFd)
+    return result
   } catch (error) {
     const failure = explain(error, options.layer, writer?.currentEntry)
     writer?.close()

@@ -17,6 +17,7 @@ export interface WorkerInput {
   ownerMap: OwnerMap
   expectedDigest: string | undefined
   expectedDiffId: string | undefined
+  durable: boolean
   /** One Int32: not 0 when the work is to stop. */
   stop: SharedArrayBuffer
 }

@@ -29,7 +29,7 @@ export function layerPlace(t: TestContext): LayerPlace {
     target,
     async unpack(archive, options) {
       writeFileSync(source, Buffer.isBuffer(archive) ? archive : makeTar(archive as readonly TarSpec[]))
-      return unpackLayer({ source, layer: 'test', targetDir: target, ...options })
+      return unpackLayer({ source, layer: 'test', targetDir: target, durable: false, ...options })
     },
     names: () => readdirSync(base).sort(),
   }

@@ -8,6 +8,9 @@ import { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import zlib from 'node:zlib'
 import { ConflictError, IntegrityError, InvalidOptionError, LayerError, SyscallError } from '../../../lib/errors.ts'
+import { loadNative } from '../../../lib/launcher/native.ts'
+import { kDefaultLayerLimits } from '../../../lib/layer/limits.ts'
+import { unpackStream } from '../../../lib/layer/unpack-stream.ts'
 import { type LayerPlace, layerPlace } from '../../helpers/layer-fixture.ts'
 import { makeTar } from '../../helpers/make-tar.ts'
 import { needs } from '../../helpers/needs.ts'
@@ -216,4 +219,29 @@ test('current-user keeps no owners and leaves devices out', async (t) => {
   await place.unpack(entries, { ownerMap: 'current-user' })
   assert.deepEqual(fs.readdirSync(place.target), ['f'])
   assert.equal(fs.statSync(join(place.target, 'f')).uid, process.geteuid?.())
+})
+
+test('durable: everything is synced once, after the last change', async (t) => {
+  const { target } = layerPlace(t)
+  const calls: string[] = []
+  // The real addon, listened to.
+  const native = new Proxy(loadNative(), {
+    get(addon, key, receiver) {
+      if (typeof key === 'string') calls.push(key)
+      return Reflect.get(addon, key, receiver)
+    },
+  })
+  const archive = makeTar([
+    { name: 'd/', type: '5' },
+    { name: 'd/f', body: 'x' },
+  ])
+  const rest = { limits: kDefaultLayerLimits, ownerMap: 'current-user' as const, check() {} }
+  for (const durable of [true, false]) {
+    calls.length = 0
+    const targetDir = `${target}-${durable}`
+    await unpackStream(native, Readable.from([archive]), { layer: 'x', targetDir, durable, ...rest })
+    const changes = calls.filter((name) => /^(write|mkdirat|fchmod|futimens|syncfs)$/.test(name))
+    assert.equal(changes.includes('syncfs'), durable)
+    assert.equal(changes.indexOf('syncfs'), durable ? changes.length - 1 : -1)
+  }
 })
