@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// Many runs in one process leave nothing: neither on the host nor in the memory of the process.
+import assert from 'node:assert/strict'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { chmod, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { Container } from '../../lib/container.ts'
+import { Engine } from '../../lib/engine.ts'
+import { Image } from '../../lib/image.ts'
+import { checkLeftovers, leavesNothing } from '../helpers/leftovers.ts'
+import { missing } from '../helpers/needs.ts'
+import { makeRootfsDir, needsContainers, packRootfs } from '../integration/rootfs.ts'
+
+// V8 has reached the size of its young generation by then.
+const kWarmUpRuns = 500
+const kRuns = 1_000
+const kParallel = 50
+const kMaxGrowthBytes = 8 * 1024 * 1024
+const kTimeoutMs = 90_000
+
+checkLeftovers()
+
+const dir = mkdtempSync(join(tmpdir(), 'wherry-leaks-'))
+const root = join(dir, 'root')
+
+before(async () => {
+  await chmod(dir, 0o755)
+  if (missing('root') !== undefined || missing('command:busybox') !== undefined) return
+  const tar = packRootfs(await makeRootfsDir(join(dir, 'rootfs')), join(dir, 'rootfs.tar'))
+  await using engine = await Engine.open({ root })
+  await Image.import(tar, { engine, reference: 'leaks' })
+})
+
+after(() => rm(dir, { recursive: true, force: true }))
+
+test(`${kRuns} runs leave nothing behind`, { timeout: kTimeoutMs }, async (t) => {
+  if (!needsContainers(t)) return
+  const namespaces = listNamespaces()
+  await leavesNothing(async () => {
+    await using engine = await Engine.open({ root })
+    await runMany(engine, kWarmUpRuns)
+    const first = await settledMemory()
+    const descriptors = readdirSync('/proc/self/fd').length
+    const started = performance.now()
+    await runMany(engine, kRuns)
+    const perRunMs = (performance.now() - started) / kRuns
+    const last = await settledMemory()
+    const grownBytes = last.rss - first.rss
+    t.diagnostic(
+      `${kRuns} runs, ${perRunMs.toFixed(1)} ms each; resident ${mebibytes(first.rss)} to ${mebibytes(last.rss)} MiB, ` +
+        `heap ${mebibytes(first.heapUsed)} to ${mebibytes(last.heapUsed)} MiB`,
+    )
+    assert.ok(grownBytes < kMaxGrowthBytes, `the process grew by ${mebibytes(grownBytes)} MiB`)
+    // The pool may hold a slot more or less; a thousandth of a leak would be seen.
+    assert.ok(readdirSync('/proc/self/fd').length < descriptors + 20, 'descriptors pile up while the engine is open')
+  }, [join(root, 'sessions'), join(root, 'tmp'), root])
+  assert.deepEqual(await namespacesLeft(namespaces), [])
+})
+
+test(`${kParallel} runs at once leave nothing behind`, { timeout: kTimeoutMs }, async (t) => {
+  if (!needsContainers(t)) return
+  const namespaces = listNamespaces()
+  await leavesNothing(async () => {
+    await using engine = await Engine.open({ root })
+    for (let round = 0; round < 3; round++) {
+      const numbers = Array.from({ length: kParallel }, (_, i) => String(i))
+      const results = await Promise.all(numbers.map((n) => Container.run('leaks', ['/bin/echo', n], { engine })))
+      assert.deepEqual(
+        results.map(({ stdout }) => stdout.trim()),
+        numbers,
+      )
+    }
+  }, [join(root, 'sessions'), join(root, 'tmp'), root])
+  assert.deepEqual(await namespacesLeft(namespaces), [])
+})
+
+test('failed, timed out and aborted runs leave nothing behind', { timeout: kTimeoutMs }, async (t) => {
+  if (!needsContainers(t)) return
+  await leavesNothing(async () => {
+    await using engine = await Engine.open({ root })
+    const sleep = ['/bin/sleep', '100']
+    const kinds = [
+      () => Container.run('leaks', ['/bin/false'], { engine }),
+      () => Container.run('leaks', ['/nowhere'], { engine }),
+      () => Container.run('leaks', ['/bin/true'], { engine, user: 'nobody-knows' }),
+      () => Container.run('leaks', ['/bin/true'], { engine, sysctls: { 'net.core.nonsense': 1 } }),
+      () => Container.run('leaks', sleep, { engine, timeoutMs: 20 }),
+      () => Container.run('leaks', sleep, { engine, signal: AbortSignal.timeout(15) }),
+      () => Container.run('leaks', ['/bin/busybox', 'yes'], { engine, maxOutputBytes: 10_000 }),
+    ]
+    for (let round = 0; round < 5; round++) {
+      const settled = await Promise.allSettled(kinds.map((run) => run()))
+      assert.deepEqual(
+        settled.map(({ status }) => status),
+        kinds.map(() => 'rejected'),
+      )
+    }
+  }, [join(root, 'sessions'), join(root, 'tmp'), root])
+})
+
+async function runMany(engine: Engine, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await Container.run('leaks', ['/bin/true'], { engine })
+}
+
+/** Memory after garbage collection, once what runs in the background is done. */
+async function settledMemory(): Promise<NodeJS.MemoryUsage> {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let i = 0; i < 3; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    collect()
+  }
+  return process.memoryUsage()
+}
+
+function mebibytes(bytes: number): string {
+  return (bytes / 1024 / 1024).toFixed(1)
+}
+
+/** Every namespace that a process of this host is in, as the kernel names it: `mnt:[4026531841]`. */
+function listNamespaces(): Set<string> {
+  const found = new Set<string>()
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    for (const type of ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'user', 'uts']) {
+      try {
+        found.add(readlinkSync(`/proc/${pid}/ns/${type}`))
+      } catch {
+        // The process has ended.
+      }
+    }
+  }
+  // Mount namespaces that a descriptor or a bind mount keeps alive show up as nsfs.
+  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n'))
+    if (/ - nsfs /.test(line)) found.add(line)
+  return found
+}
+
+/** What is new, once the kernel has had two seconds to finish. */
+async function namespacesLeft(before: ReadonlySet<string>): Promise<string[]> {
+  const deadline = Date.now() + 2_000
+  for (;;) {
+    const left = [...listNamespaces()].filter((name) => !before.has(name))
+    if (left.length === 0 || Date.now() > deadline) return left
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
