@@ -17,7 +17,8 @@ constexpr size_t kChunk = 64 * 1024;
 void Collector::init(Napi::Env env, Napi::Object exports) {
   exports.Set("Collector",
               DefineClass(env, "Collector",
-                          {InstanceMethod<&Collector::drain>("drain"), InstanceMethod<&Collector::close>("close")}));
+                          {InstanceMethod<&Collector::drain>("drain"), InstanceMethod<&Collector::close>("close"),
+                           InstanceMethod<&Collector::pause>("pause"), InstanceMethod<&Collector::resume>("resume")}));
 }
 
 Collector::Collector(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -33,7 +34,8 @@ Collector::Collector(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     return;
   }
   fd_ = fd;
-  max_bytes_ = static_cast<size_t>(std::min(info[1].As<Napi::Number>().DoubleValue(), 9e15));
+  streaming_ = info[1].As<Napi::Number>().DoubleValue() < 0;
+  max_bytes_ = streaming_ ? 0 : static_cast<size_t>(std::min(info[1].As<Napi::Number>().DoubleValue(), 9e15));
   callback_ = Napi::Persistent(info[2].As<Napi::Function>());
   context_ = std::make_unique<Napi::AsyncContext>(env, "WherryCollector");
   Ref();
@@ -74,21 +76,38 @@ void Collector::finish() {
   shut();
 }
 
+void Collector::pause(const Napi::CallbackInfo&) {
+  paused_ = true;
+  if (poll_ != nullptr) poll_->pause();
+}
+
+void Collector::resume(const Napi::CallbackInfo&) {
+  paused_ = false;
+  if (poll_ != nullptr) poll_->resume();
+}
+
+void Collector::keep(const uint8_t* data, size_t size) {
+  if (streaming_) {
+    Napi::HandleScope scope(Env());
+    emit("data", Napi::Buffer<uint8_t>::Copy(Env(), data, size));
+    return;
+  }
+  size_t kept = std::min(max_bytes_ - bytes_.size(), size);
+  bytes_.insert(bytes_.end(), data, data + kept);
+  if (kept == size || overflowed_) return;
+  overflowed_ = true;
+  Napi::HandleScope scope(Env());
+  emit("overflow", Env().Undefined());
+}
+
 void Collector::on_readable() {
   static thread_local uint8_t chunk[kChunk];
-  for (int turn = 0; turn < kReadsPerTurn && poll_ != nullptr; turn++) {
+  for (int turn = 0; turn < kReadsPerTurn && poll_ != nullptr && !paused_; turn++) {
     ssize_t n = read(fd_, chunk, sizeof chunk);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) return finish();
-    size_t room = max_bytes_ - bytes_.size();
-    size_t kept = std::min(room, static_cast<size_t>(n));
-    bytes_.insert(bytes_.end(), chunk, chunk + kept);
-    if (kept < static_cast<size_t>(n) && !overflowed_) {
-      overflowed_ = true;
-      Napi::HandleScope scope(Env());
-      emit("overflow", Env().Undefined());
-    }
+    keep(chunk, static_cast<size_t>(n));
   }
 }
 

@@ -21,6 +21,9 @@ class Collector : public Napi::ObjectWrap<Collector> {
  private:
   void drain(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
+  void pause(const Napi::CallbackInfo& info);
+  void resume(const Napi::CallbackInfo& info);
+  void keep(const uint8_t* data, size_t size);
   void shut();
   void on_readable();
   void finish();
@@ -29,6 +32,8 @@ class Collector : public Napi::ObjectWrap<Collector> {
   int fd_ = -1;
   size_t max_bytes_ = 0;
   bool overflowed_ = false;
+  bool streaming_ = false;
+  bool paused_ = false;
   std::vector<uint8_t> bytes_;
   PollHandle* poll_ = nullptr;
   Napi::FunctionReference callback_;

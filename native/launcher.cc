@@ -101,8 +101,11 @@ void reap(Launcher* l) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  // Ignored signals stay ignored across exec.
-  for (int ignored : kIgnored) signal(ignored, SIG_DFL);
+  // Ignored signals stay ignored across exec, ours and those that whoever started Node has ignored.
+  for (int number = 1; number < NSIG; number++) {
+    struct sigaction action;
+    if (sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) signal(number, SIG_DFL);
+  }
   close(kControlFd);
   setrlimit(RLIMIT_NOFILE, &l->nofile);
   Context ctx = {};

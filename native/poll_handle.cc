@@ -16,9 +16,13 @@ PollHandle* PollHandle::open(Napi::Env env, int fd, std::function<void()> on_rea
   }
   poll->on_readable_ = std::move(on_readable);
   poll->handle_.data = poll;
-  uv_poll_start(&poll->handle_, UV_READABLE | UV_DISCONNECT,
-                [](uv_poll_t* handle, int, int) { static_cast<PollHandle*>(handle->data)->on_readable_(); });
+  poll->resume();
   return poll;
+}
+
+void PollHandle::resume() {
+  uv_poll_start(&handle_, UV_READABLE | UV_DISCONNECT,
+                [](uv_poll_t* handle, int, int) { static_cast<PollHandle*>(handle->data)->on_readable_(); });
 }
 
 void PollHandle::close(std::function<void()> closed) {

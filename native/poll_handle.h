@@ -16,6 +16,8 @@ class PollHandle {
   static PollHandle* open(Napi::Env env, int fd, std::function<void()> on_readable);
   // Stops watching, then runs `closed` once libuv has let go of the descriptor.
   void close(std::function<void()> closed);
+  void pause() { uv_poll_stop(&handle_); }
+  void resume();
   void ref() { uv_ref(reinterpret_cast<uv_handle_t*>(&handle_)); }
   void unref() { uv_unref(reinterpret_cast<uv_handle_t*>(&handle_)); }
 

@@ -158,6 +158,12 @@ Napi::Value set_mount_attributes(const Napi::CallbackInfo& info) {
   return result != 0 ? raise(info.Env(), errno, "mount_setattr") : info.Env().Undefined();
 }
 
+// (fd) -> a second descriptor of the same open file
+Napi::Value duplicate(const Napi::CallbackInfo& info) {
+  int fd = fcntl(info[0].ToNumber().Int32Value(), F_DUPFD_CLOEXEC, 3);
+  return fd < 0 ? raise(info.Env(), errno, "fcntl(F_DUPFD_CLOEXEC)") : Napi::Number::New(info.Env(), fd);
+}
+
 // (pidfd, signal)
 Napi::Value pidfd_send_signal(const Napi::CallbackInfo& info) {
   long result =
@@ -203,6 +209,7 @@ void init_process_ops(Napi::Env env, Napi::Object exports) {
   exports.Set("socketPair", Napi::Function::New<socket_pair>(env));
   exports.Set("pipe", Napi::Function::New<make_pipe>(env));
   exports.Set("memfd", Napi::Function::New<memfd>(env));
+  exports.Set("duplicate", Napi::Function::New<duplicate>(env));
   exports.Set("openTree", Napi::Function::New<open_tree>(env));
   exports.Set("mountSetattr", Napi::Function::New<set_mount_attributes>(env));
   exports.Set("pidfdSendSignal", Napi::Function::New<pidfd_send_signal>(env));

@@ -46,6 +46,8 @@ export class CgroupDriverV1 implements CgroupDriver {
   readonly #unified: Slot | undefined
   readonly #unwritable: ReadonlyMap<string, string>
   readonly #probe: string
+  /** The names of files never change; parents come and go. */
+  #limitHost: LimitHost | undefined
   #prepared: Promise<{ cpusetClones: boolean }> | undefined
 
   constructor(world: CgroupWorld, settings: DriverSettings) {
@@ -67,11 +69,21 @@ export class CgroupDriverV1 implements CgroupDriver {
   }
 
   async limitHost(): Promise<LimitHost> {
-    await this.#prepare(false)
+    this.#limitHost ??= await this.#readLimitHost()
+    return this.#limitHost
+  }
+
+  async #readLimitHost(): Promise<LimitHost> {
     const files = new Map<string, ReadonlySet<string>>()
     for (const { hierarchy, parentDir } of this.#slots) {
-      const names = new Set(await fileNames(parentDir))
-      for (const controller of hierarchy.controllers) files.set(controller, names)
+      await this.#prepare(false)
+      let names = await fileNames(parentDir)
+      if (names.length === 0) {
+        // Another engine that closed has taken the parents away.
+        await this.#prepare(true)
+        names = await fileNames(parentDir)
+      }
+      for (const controller of hierarchy.controllers) files.set(controller, new Set(names))
     }
     return { version: 1, files, unwritable: this.#unwritable, probe: this.#probe }
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { setTimeout as delay } from 'node:timers/promises'
 import { WherryError } from '../errors.ts'
 import { encodePlan } from '../plan/encode.ts'
 import type { Step } from '../plan/ops.ts'
@@ -18,8 +19,11 @@ export class Launcher {
   readonly #unclaimed = new Map<number, ExitEvent>()
   readonly #ended: Promise<void>
   #resolveEnded: () => void = () => {}
+  readonly #toRemove: string[] = []
   #running = 0
   #closed = false
+  #asked = false
+  #gone = false
 
   private constructor(native: Native, explain: ExplainFailure) {
     this.#native = native
@@ -69,7 +73,7 @@ export class Launcher {
 
   /** Removes entries of the same form now, in another process; {@link close} waits for it. */
   remove(entries: readonly string[]): void {
-    if (!this.#closed) this.#control.send(removeRequest(entries), [])
+    if (this.#toRemove.push(...entries) === entries.length) setImmediate(() => this.#sendRemovals())
   }
 
   /** Keeps the event loop alive while a container runs, as a child process would. */
@@ -85,14 +89,46 @@ export class Launcher {
   /** Ends the launcher, which kills what still runs and removes what was registered, and waits for it. */
   async close(): Promise<void> {
     if (!this.#closed) {
+      this.#control.ref()
+      while (this.#toRemove.length > 0 && !this.#closed) {
+        this.#sendRemovals()
+        if (this.#toRemove.length > 0) await delay(kRetryMs)
+      }
+    }
+    if (!this.#closed) {
       this.#closed = true
+      this.#asked = true
       this.#control.ref()
       this.#control.end()
     }
     await this.#ended
   }
 
+  /** A full socket means that the launcher is busy: what must go can wait, while starts cannot. */
+  #sendRemovals(): void {
+    while (!this.#closed && this.#toRemove.length > 0) {
+      const batch = this.#toRemove.slice(0, kRemovalsPerMessage)
+      try {
+        this.#control.send(removeRequest(batch), [])
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return
+        setTimeout(() => this.#sendRemovals(), kRetryMs)
+        return
+      }
+      this.#toRemove.splice(0, batch.length)
+    }
+  }
+
+  /** Whether the launcher ended without being asked to. */
+  get crashed(): boolean {
+    return this.#gone && !this.#asked
+  }
+
   #register(child: LauncherChild): void {
+    if (this.#gone) {
+      child.onExit(killedWithLauncher(child.pid))
+      return
+    }
     const early = this.#unclaimed.get(child.pid)
     if (early === undefined) {
       this.#children.set(child.pid, child)
@@ -105,6 +141,7 @@ export class Launcher {
   #onControl(message: Buffer | null): void {
     if (message === null) {
       this.#closed = true
+      this.#gone = true
       // The launcher was killed: its children got SIGKILL from the kernel (PR_SET_PDEATHSIG).
       for (const [pid, child] of this.#children) child.onExit(killedWithLauncher(pid))
       this.#children.clear()
@@ -124,6 +161,8 @@ export class Launcher {
 }
 
 const kSigkill = 9
+const kRemovalsPerMessage = 100
+const kRetryMs = 2
 
 function killedWithLauncher(pid: number): ExitEvent {
   return { pid, exitCode: null, signal: kSigkill, userMicros: 0, systemMicros: 0, maxRssBytes: 0 }

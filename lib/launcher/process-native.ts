@@ -9,10 +9,13 @@ export interface NativeChannel {
   unref(): void
 }
 
-/** Reads a pipe to its end. Closes its descriptor. */
+/** Reads a pipe or terminal to its end; a `maxBytes` of -1 hands each piece over as `data`. Closes its descriptor. */
 export interface NativeCollector {
   /** Reads what is there now, without waiting for the event loop. */
   drain(): void
+  /** Stops reading: the other side waits once the pipe is full. */
+  pause(): void
+  resume(): void
   close(): void
 }
 
@@ -22,7 +25,7 @@ export interface ProcessNative {
   readonly Collector: new (
     fd: number,
     maxBytes: number,
-    onEvent: (event: 'end' | 'overflow', bytes: Buffer | undefined) => void,
+    onEvent: (event: 'end' | 'overflow' | 'data', bytes: Buffer | undefined) => void,
   ) => NativeCollector
   /** Starts the launcher from a sealed memfd; `fd` is its control socket. */
   startLauncher(): { pid: number; fd: number }
@@ -32,6 +35,8 @@ export interface ProcessNative {
   pipe(ours: 'read' | 'write'): [number, number]
   /** A sealed memfd with these bytes. */
   memfd(bytes: Uint8Array): number
+  /** A second descriptor of the same open file. */
+  duplicate(fd: number): number
   openTree(dirfd: number, path: string, flags: number): number
   mountSetattr(fd: number, flags: number, set: number, clear: number, propagation: number, usernsFd: number): void
   pidfdSendSignal(pidfd: number, signal: number): void

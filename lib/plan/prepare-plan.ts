@@ -11,10 +11,19 @@ import { kSlot } from './slots.ts'
 export interface ExtraOverlay {
   /** Path in the container. */
   target: string
-  lowerSlot: number
+  /** `slot/path` */
+  lower: string
   /** Paths below the state directory. */
   upper: string
   work: string
+}
+
+/** What of the host's root directory appears in a container without an overlay over the whole. */
+export interface HostTree {
+  /** Symbolic links: path, then target. */
+  links: readonly (readonly [path: string, target: string])[]
+  /** Directories shown read-only, with what is mounted below them. */
+  readOnly: readonly string[]
 }
 
 /** The root file system: an overlay of layers and a writable directory. */
@@ -25,6 +34,10 @@ export interface RootInput {
   upper: string
   work: string
   overlays: readonly ExtraOverlay[]
+  /** Slots of layers that are detached mounts: they get attached first. */
+  detached: readonly number[]
+  /** For a child that sees the host's root but may not mount it whole. */
+  host: HostTree | null
   /** Whether overlay keeps its marks in user.* (needed in a user namespace), and whether it may skip syncing. */
   userXattr: boolean
   volatile: boolean
@@ -51,6 +64,8 @@ export interface PrepareInput {
   /** Generated files, by path in the container. */
   etcFiles: Readonly<Record<string, string>>
   root: RootInput
+  /** Whether bind mounts are made here, by a child that opens their sources itself, and not by the second plan. */
+  bindsAhead: boolean
 }
 
 const kSigkill = 9
@@ -93,17 +108,22 @@ export function buildPreparePlan(input: PrepareInput): Step[] {
     ...Object.entries(spec.linux.sysctl ?? {}).map(([key, value]) =>
       step('sysctl', `set the kernel parameter ${key}`, [], [key.replaceAll('.', '/'), value]),
     ),
+    ...(input.root.host === null && !input.bindsAhead
+      ? []
+      : [step('open', "open the host's root", [kSlot.hostRoot, -1, kOpenDirectory, 0], ['/'])]),
     ...stageSteps(input),
     ...standardMounts(input),
     ...hiddenPaths(spec),
     ...rootSteps(input.root),
     ...placeStandardMounts(spec),
+    ...hostTreeSteps(input.root.host),
     ...input.root.overlays.map((overlay) => extraOverlay(input.root, overlay)),
     ...input.root.hide.map((path) => step('mask_path', `hide ${path}`, [kSlot.root], [path])),
+    ...(input.bindsAhead ? spec.mounts.filter(isBindMount).map(bindStep) : []),
     step('pivot_root', 'enter the root', [kSlot.root]),
     // What is left of the host: nothing may keep its mounts alive, or lead back to them.
-    ...[kSlot.state, kSlot.stage, kSlot.proc, kSlot.sys, kSlot.pts, ...lowerSlots(input.root)].map((slot) =>
-      step('close', 'let go of the host', [slot]),
+    ...[kSlot.state, kSlot.stage, kSlot.proc, kSlot.sys, kSlot.pts, kSlot.hostRoot, ...input.root.detached].map(
+      (slot) => step('close', 'let go of the host', [slot]),
     ),
     step('await', 'wait for the program'),
   ]
@@ -238,11 +258,6 @@ function hiddenPaths(spec: RuntimeSpec): Step[] {
 
 const kOverlay = { userXattr: 1, volatile: 2 } as const
 
-function lowerSlots({ lowers, overlays }: RootInput): number[] {
-  const ofRoot = lowers.filter((lower) => lower.endsWith('/')).map((lower) => Number.parseInt(lower, 10))
-  return [...ofRoot, ...overlays.map(({ lowerSlot }) => lowerSlot)]
-}
-
 function overlayFlags({ userXattr, volatile }: RootInput): number {
   return (userXattr ? kOverlay.userXattr : 0) | (volatile ? kOverlay.volatile : 0)
 }
@@ -251,7 +266,7 @@ function rootSteps(input: RootInput): Step[] {
   const { root, stage, state } = kSlot
   return [
     // Kernels before 6.15 take only attached mounts as layers.
-    ...lowerSlots(input).map((slot) => step('move_mount', 'attach a layer', [slot, stage, 1], [`lower-${slot}`])),
+    ...input.detached.map((slot) => step('move_mount', 'attach a layer', [slot, stage, 1], [`lower-${slot}`])),
     step(
       'overlay',
       'mount the root file system',
@@ -268,12 +283,39 @@ function placeStandardMounts(spec: RuntimeSpec): Step[] {
     .map((name) => step('move_mount', `put /${name} in place`, [kSlot[name], kSlot.root, 1], [name]))
 }
 
-function extraOverlay(input: RootInput, { target, upper, work, lowerSlot }: ExtraOverlay): Step {
+/** Whether a mount shows a file or directory of the host. */
+export function isBindMount({ options = [] }: RuntimeMount): boolean {
+  return options.includes('bind') || options.includes('rbind')
+}
+
+function bindStep({ source = '', destination, options }: RuntimeMount): Step {
+  const { attr, recursive, propagation } = parseMountWords(options)
+  const integers = [kSlot.hostRoot, kSlot.root, recursive ? 1 : 0, attr, -1, propagation]
+  return step('bind', `bind ${source} to ${destination}`, integers, [source.slice(1), destination])
+}
+
+function hostTreeSteps(host: HostTree | null): Step[] {
+  if (host === null) return []
+  const bindFlags = 1
+  return [
+    ...host.links.map(([path, target]) => step('symlink', `link ${path}`, [kSlot.root], [target, path.slice(1)])),
+    ...host.readOnly.map((path) =>
+      step(
+        'bind',
+        `show ${path}`,
+        [kSlot.hostRoot, kSlot.root, bindFlags, kMountAttr.readOnly | kMountAttr.nosuid, -1, 0],
+        [path.slice(1), path],
+      ),
+    ),
+  ]
+}
+
+function extraOverlay(input: RootInput, { target, upper, work, lower }: ExtraOverlay): Step {
   return step(
     'overlay',
     `mount the file system of ${target}`,
     [-1, kSlot.root, overlayFlags(input), 0],
-    [target, `${kSlot.state}/${upper}`, `${kSlot.state}/${work}`, `${lowerSlot}/`],
+    [target, `${kSlot.state}/${upper}`, `${kSlot.state}/${work}`, lower],
   )
 }
 

@@ -16,6 +16,8 @@ export const kSlot = {
   scratch: 22,
   /** cgroup directory on a v2 mount, for CLONE_INTO_CGROUP. */
   unifiedCgroup: 23,
+  /** The host's root directory, in a child that may only open it. */
+  hostRoot: 24,
   secondPlan: 32,
 } as const
 

@@ -7,7 +7,7 @@ import { type CgroupView, cgroupMounts } from './cgroup-mounts.ts'
 import { nulTerminated } from './encode.ts'
 import { kMountAttr, parseMountWords } from './mount-words.ts'
 import { type Step, step } from './ops.ts'
-import { hasOwnSys, isInStandardMount, isStandardMount } from './prepare-plan.ts'
+import { hasOwnSys, isBindMount, isInStandardMount, isStandardMount } from './prepare-plan.ts'
 import { kSlot } from './slots.ts'
 
 /** A detached mount in a slot. */
@@ -21,6 +21,8 @@ export interface StartInput {
   spec: RuntimeSpec
   /** Sources of bind mounts by destination: detached mounts that came with this plan, their attributes set. */
   bindSlots: ReadonlyMap<string, BindSource>
+  /** Whether the first plan has made the bind mounts. */
+  bindsAhead: boolean
   cgroupViews: readonly CgroupView[]
   /** Slots of descriptors 0, 1 and 2; -1 where the terminal or /dev/null serves. */
   stdio: readonly [number, number, number]
@@ -35,9 +37,12 @@ const kSeccompLog = { SECCOMP_FILTER_FLAG_LOG: 2, SECCOMP_FILTER_FLAG_SPEC_ALLOW
 export function buildStartPlan(input: StartInput): Step[] {
   const { spec } = input
   return [
-    ...spec.mounts.filter((mount) => !isStandardMount(mount)).map((mount) => userMount(mount, input.bindSlots)),
+    ...spec.mounts
+      .filter((mount) => !isStandardMount(mount) && !(input.bindsAhead && isBindMount(mount)))
+      .map((mount) => userMount(mount, input.bindSlots)),
     ...(hasOwnSys(spec) ? [] : hostSysCgroups(input)),
     ...otherHiddenPaths(spec),
+    step('mkdir', `make the working directory ${spec.process.cwd}`, [kSlot.root, 0o755, 1], [spec.process.cwd]),
     ...(spec.root.readonly === true
       ? [step('mount_setattr', 'make the root read-only', [kSlot.root, kMountAttr.readOnly, 0, 0, 0, -1])]
       : []),
@@ -47,7 +52,7 @@ export function buildStartPlan(input: StartInput): Step[] {
     ),
     step('umask', 'set the file mode mask', [spec.process.user.umask ?? 0o022]),
     step('close_others', "close the host's descriptors"),
-    step('chdir', `enter the working directory ${spec.process.cwd}`, [1], [spec.process.cwd]),
+    step('chdir', `enter the working directory ${spec.process.cwd}`, [0], [spec.process.cwd]),
     ...identitySteps(input),
     ...(spec.annotations?.[kInitAnnotation] === 'true' ? [step('init', 'start the first process')] : []),
     execStep(spec),

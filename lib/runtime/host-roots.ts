@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile, readlink } from 'node:fs/promises'
 import { type MountEntry, parseMountinfo } from '../host/mountinfo.ts'
 
 /** File systems that hold people's files. What the kernel makes up (proc, cgroup, tmpfs, …) is not the host's to share. */
@@ -25,6 +25,35 @@ const kOwnPlaces = /^\/(proc|sys|dev|run|tmp)(\/|$)/
 export async function hostRoots(): Promise<string[]> {
   const entries = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'))
   return selectHostRoots(entries)
+}
+
+/** What an ordinary user's container sees of the host: see {@link readHostTree}. */
+export interface HostTreeParts {
+  links: [path: string, target: string][]
+  readOnly: string[]
+  /** Directories that get an overlay. */
+  overlaid: string[]
+}
+
+/**
+ * Sorts the host's root directory for a user namespace that may not overlay it whole, as there are mounts below it that it must
+ * not uncover: a directory without mounts gets an overlay, one with mounts below it is shown read-only.
+ */
+export async function readHostTree(): Promise<HostTreeParts> {
+  const [entries, mountinfo] = await Promise.all([
+    readdir('/', { withFileTypes: true }),
+    readFile('/proc/self/mountinfo', 'utf8'),
+  ])
+  const mountPoints = parseMountinfo(mountinfo).map(({ mountPoint }) => mountPoint)
+  const parts: HostTreeParts = { links: [], readOnly: [], overlaid: [] }
+  for (const entry of entries) {
+    const path = `/${entry.name}`
+    if (entry.isSymbolicLink()) parts.links.push([path, await readlink(path)])
+    if (!entry.isDirectory() || kOwnPlaces.test(path)) continue
+    const crowded = mountPoints.some((point) => point.startsWith(`${path}/`))
+    ;(crowded ? parts.readOnly : parts.overlaid).push(path)
+  }
+  return parts
 }
 
 /** The pure part of {@link hostRoots}: the last mount of a place counts, and what lies below a place left out stays out. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { Readable } from 'node:stream'
 import type { Native } from '../launcher/native.ts'
 import type { NativeCollector } from '../launcher/process-native.ts'
 
@@ -16,12 +17,35 @@ export class CollectedOutput {
     })
     this.#collector = new native.Collector(fd, maxBytes, (event, bytes) => {
       if (event === 'end') resolveBytes(bytes ?? Buffer.alloc(0))
-      else onOverflow()
+      else if (event === 'overflow') onOverflow()
     })
   }
 
   /** Reads what is left: called when the process has ended. */
   drain(): void {
     this.#collector.drain()
+  }
+}
+
+/** Everything that one stream of a container writes, as a stream: a reader that is slow holds the container back. */
+export class StreamedOutput extends Readable {
+  readonly #collector: NativeCollector
+
+  /** @param fd — our end of the pipe or terminal; closed at its end */
+  constructor(native: Native, fd: number) {
+    super()
+    this.#collector = new native.Collector(fd, -1, (event, bytes) => {
+      if (event === 'end') this.push(null)
+      else if (bytes !== undefined && !this.push(bytes)) this.#collector.pause()
+    })
+  }
+
+  override _read(): void {
+    this.#collector.resume()
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#collector.close()
+    done(error)
   }
 }

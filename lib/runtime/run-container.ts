@@ -82,7 +82,7 @@ async function start(
       rootfs: image.rootfs,
       imageConfig: image.config,
       options,
-      connect: (descriptors) => streams.connect(descriptors),
+      connect: (descriptors, owner) => streams.connect(descriptors, owner),
       descriptors: new PlanDescriptors(runtime.native),
     })
   } catch (error) {

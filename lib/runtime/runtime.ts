@@ -7,6 +7,7 @@ import { errnoName, stepError } from '../launcher/step-error.ts'
 import { SeccompCache } from '../oci/seccomp/seccomp-cache.ts'
 import type { UserFiles } from '../rootfs/users.ts'
 import type { Store } from '../store/store.ts'
+import { removeDeadCgroups } from './dead-cgroups.ts'
 import { type HostContext, readHostContext } from './host-context.ts'
 import { IdMappedMounts } from './id-mapped-mounts.ts'
 import { readUserFiles } from './image-files.ts'
@@ -90,6 +91,7 @@ export class Runtime {
     await this.pool.close()
     this.mounts.close()
     await this.launcher.close()
+    if (this.launcher.crashed) await removeDeadCgroups([this.store.session.id])
     await this.host.driver.removeParents()
   }
 }

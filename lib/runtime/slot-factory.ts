@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { join, relative } from 'node:path'
 import type { Cgroup } from '../cgroup/driver.ts'
-import { SyscallError, UnsupportedHostError } from '../errors.ts'
+import { SyscallError } from '../errors.ts'
 import type { Launcher } from '../launcher/launcher.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
@@ -14,8 +14,9 @@ import type { UserFiles } from '../rootfs/users.ts'
 import type { Scratch, Session } from '../store/session.ts'
 import { PlanDescriptors } from './descriptors.ts'
 import type { HostContext } from './host-context.ts'
-import { hostRoots } from './host-roots.ts'
+import { hostRoots, readHostTree } from './host-roots.ts'
 import type { IdMappedMounts } from './id-mapped-mounts.ts'
+import { Limiter } from './limiter.ts'
 import type { Slot } from './slot.ts'
 
 /** Where a container's files come from. Layers are oldest first. */
@@ -47,9 +48,13 @@ export interface SlotFactoryParts {
   readUsers: (rootfs: Rootfs) => Promise<UserFiles>
 }
 
+const kMaxAtOnce = 12
+
 /** Makes slots, and unmakes them. */
 export class SlotFactory {
   readonly #parts: SlotFactoryParts
+  /** The launcher's socket holds some requests only, and two CPUs do not make many at once faster. */
+  readonly #limiter = new Limiter(kMaxAtOnce)
   #nextCgroup = 0
 
   constructor(parts: SlotFactoryParts) {
@@ -57,7 +62,11 @@ export class SlotFactory {
   }
 
   /** Starts a child with the first plan, and waits until it is prepared. On failure nothing is left. */
-  async make(profile: SlotProfile, tries = 1): Promise<Slot> {
+  make(profile: SlotProfile): Promise<Slot> {
+    return this.#limiter.run(() => this.#make(profile, 1))
+  }
+
+  async #make(profile: SlotProfile, tries: number): Promise<Slot> {
     const { host, session, readUsers } = this.#parts
     const id = randomBytes(32).toString('hex')
     const hostname = profile.spec.hostname ?? id.slice(0, 12)
@@ -76,7 +85,7 @@ export class SlotFactory {
       if (parentsGone && tries > 0) {
         this.#remove(cgroup, scratch)
         await host.driver.create(`${name}-again`, { required: profile.needsCgroup }).then((made) => made.remove())
-        return await this.make(profile, tries - 1)
+        return await this.#make(profile, tries - 1)
       }
       if (child !== undefined && child.pid !== 0) await child.exited
       this.#remove(cgroup, scratch)
@@ -120,6 +129,7 @@ export class SlotFactory {
         cgroupViews: host.cgroupViews,
         etcFiles: this.#etcFiles(profile, hostname),
         root,
+        bindsAhead: !privileged,
       })
       return launcher.clone(steps, descriptors.fds)
     } finally {
@@ -138,20 +148,44 @@ export class SlotFactory {
     const base = { upper: below(scratch.upper), work: below(scratch.work), userXattr: true, volatile: true }
     if (rootfs.kind === 'layers') {
       const lowers = rootfs.layers.map(({ dir }) => `${kSlot.state}/${below(dir)}`).reverse()
-      return { ...base, lowers, overlays: [], hide: [], directories: [] }
+      return { ...base, lowers, overlays: [], detached: [], host: null, hide: [], directories: [] }
     }
-    if (this.#parts.host.facts.uid !== 0) throw hostImageNeedsRoot()
+    const hide = [root, ...rootfs.hide]
+    if (this.#parts.host.facts.uid !== 0) {
+      const { overlaid, ...host } = await readHostTree()
+      return {
+        ...base,
+        ...this.#overlays(overlaid, scratch, (path) => `${kSlot.hostRoot}${path}`),
+        lowers: [],
+        detached: [],
+        host,
+        hide,
+      }
+    }
+    const detached: number[] = []
+    const lower = (path: string): string => {
+      detached.push(descriptors.own(mounts.clone(path, { idMapped })))
+      return `${detached.at(-1)}/`
+    }
+    const lowers = [lower('/')]
     const [, ...others] = await hostRoots()
-    const lowerSlot = (path: string): number => descriptors.own(mounts.clone(path, { idMapped }))
-    const lowers = [`${lowerSlot('/')}/`]
-    const overlays: ExtraOverlay[] = []
+    return { ...base, ...this.#overlays(others, scratch, lower), lowers, detached, host: null, hide }
+  }
+
+  /** One overlay for each of some directories of the host, each with a writable directory of its own. */
+  #overlays(
+    targets: readonly string[],
+    scratch: Scratch,
+    lower: (path: string) => string,
+  ): { overlays: ExtraOverlay[]; directories: string[] } {
     const directories: string[] = []
-    for (const [i, target] of others.entries()) {
+    const overlays = targets.map((target, i) => {
       const [upper, work] = [join(scratch.dir, `upper-${i}`), join(scratch.dir, `work-${i}`)]
       directories.push(upper, work)
-      overlays.push({ target, lowerSlot: lowerSlot(target), upper: below(upper), work: below(work) })
-    }
-    return { ...base, lowers, overlays, hide: [root, ...rootfs.hide], directories }
+      const below = (path: string): string => relative(this.#parts.root, path)
+      return { target, lower: lower(target), upper: below(upper), work: below(work) }
+    })
+    return { overlays, directories }
   }
 
   #etcFiles({ network, dns, extraHosts }: SlotProfile, hostname: string): Readonly<Record<string, string>> {
@@ -160,12 +194,4 @@ export class SlotFactory {
       ...etcFiles({ hostname, network, address: null, dns, extraHosts, hostHosts: hosts, hostResolvConf: resolvConf }),
     }
   }
-}
-
-function hostImageNeedsRoot(): UnsupportedHostError {
-  return new UnsupportedHostError(
-    'Image.host() without root',
-    'overlay refuses a lower layer with mounts below it in a user namespace (has_locked_children, EINVAL)',
-    'run as root, or use an imported image.',
-  )
 }

@@ -2,7 +2,7 @@
 
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
-import { isInStandardMount, isStandardMount } from '../plan/prepare-plan.ts'
+import { isBindMount, isInStandardMount, isStandardMount } from '../plan/prepare-plan.ts'
 import type { Rootfs, SlotProfile } from './slot-factory.ts'
 
 /** Stands for a host name that is not known before a slot is made. No real one: it has characters that none may have. */
@@ -26,7 +26,7 @@ export function slotProfile(
 ): SlotProfile {
   const { linux } = spec
   const { hostname: _placeholder, ...rest } = spec
-  const kept = spec.mounts.filter((mount) => isStandardMount(mount) || travels(mount.options))
+  const kept = spec.mounts.filter((mount) => isStandardMount(mount) || travels(mount.options) || isBindMount(mount))
   const ahead = (path: string): boolean => isInStandardMount(spec, path)
   return {
     spec: {
@@ -48,6 +48,7 @@ export function slotProfile(
   }
 }
 
+/** Whether mounts made later travel through this one: it decides how the whole namespace is connected. */
 function travels(options: readonly string[] = []): boolean {
   return options.some((word) => /^r?(slave|shared)$/.test(word))
 }

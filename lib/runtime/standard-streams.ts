@@ -5,9 +5,11 @@ import { finished } from 'node:stream/promises'
 import type { Native } from '../launcher/native.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import type { PlanDescriptors } from './descriptors.ts'
-import { CollectedOutput } from './output.ts'
+import { CollectedOutput, StreamedOutput } from './output.ts'
 import { Terminal } from './terminal.ts'
 
+/** -1 as the kernel reads it. */
+const kKeepGroup = 0xffffffff
 const kNone = Buffer.alloc(0)
 
 /** The streams of one run, from before its start to the end of its output. */
@@ -17,6 +19,7 @@ export class StandardStreams {
   readonly #onOverflow: () => void
   readonly #outputs: (CollectedOutput | undefined)[] = [undefined, undefined]
   readonly #copies: Promise<void>[] = []
+  #owner: number | null = null
   #terminal: Terminal | undefined
   #input: Socket | undefined
 
@@ -26,9 +29,15 @@ export class StandardStreams {
     this.#onOverflow = onOverflow
   }
 
-  /** Makes the pipes. @returns slots of descriptors 0, 1 and 2 */
-  connect(descriptors: PlanDescriptors): [number, number, number] {
+  /**
+   * Makes the pipes.
+   *
+   * @param owner — host id of the container's user, who may open /dev/stdout then; `null` where we may not give pipes away
+   * @returns slots of descriptors 0, 1 and 2
+   */
+  connect(descriptors: PlanDescriptors, owner: number | null): [number, number, number] {
     if (this.#options.tty) return [-1, -1, -1]
+    this.#owner = owner
     return [this.#connectInput(descriptors), this.#connectOutput(descriptors, 1), this.#connectOutput(descriptors, 2)]
   }
 
@@ -75,7 +84,7 @@ export class StandardStreams {
     this.#input = new Socket({ fd: ours, readable: false, writable: true })
     // A program that ends without reading its input is no error of the run (EPIPE).
     this.#input.on('error', () => {})
-    return descriptors.own(theirs)
+    return this.#give(descriptors, theirs)
   }
 
   #connectOutput(descriptors: PlanDescriptors, fd: 1 | 2): number {
@@ -86,9 +95,14 @@ export class StandardStreams {
     if (target === 'pipe') {
       this.#outputs[fd - 1] = new CollectedOutput(this.#native, ours, this.#options.maxOutputBytes, this.#onOverflow)
     } else {
-      this.#copies.push(copyOut(new Socket({ fd: ours, readable: true, writable: false }), target))
+      this.#copies.push(copyOut(new StreamedOutput(this.#native, ours), target))
     }
-    return descriptors.own(theirs)
+    return this.#give(descriptors, theirs)
+  }
+
+  #give(descriptors: PlanDescriptors, fd: number): number {
+    if (this.#owner !== null) this.#native.fchown(fd, this.#owner, kKeepGroup)
+    return descriptors.own(fd)
   }
 }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 import { stat } from 'node:fs/promises'
 import { type CgroupWrite, planLimits } from '../cgroup/limits.ts'
-import { ContainerStartError, InvalidOptionError, SyscallError, UnsupportedHostError } from '../errors.ts'
+import { ContainerStartError, InvalidOptionError, SyscallError } from '../errors.ts'
 import { isNativeError } from '../launcher/fs-native.ts'
 import { buildResources, buildRuntimeSpec } from '../oci/build-spec.ts'
 import { type ImageRunConfig, mergeConfig } from '../oci/merge-config.ts'
-import type { RuntimeMount, RuntimeSpec } from '../oci/runtime-spec.ts'
+import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import { parseMountWords } from '../plan/mount-words.ts'
+import { isBindMount } from '../plan/prepare-plan.ts'
 import { type BindSource, buildStartPlan } from '../plan/start-plan.ts'
 import { type ResolvedUser, resolveUser } from '../rootfs/users.ts'
 import type { PlanDescriptors } from './descriptors.ts'
@@ -30,7 +31,7 @@ export interface StartRequest {
   imageConfig: ImageRunConfig
   options: NormalizedContainerOptions
   /** Adds the descriptors of standard input, output and error; -1 for none. Called once a slot is there. */
-  connect: (descriptors: PlanDescriptors) => readonly [number, number, number]
+  connect: (descriptors: PlanDescriptors, owner: number | null) => readonly [number, number, number]
   descriptors: PlanDescriptors
 }
 
@@ -44,6 +45,7 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
   const { options, descriptors } = request
   const user = mergeConfig(options, request.imageConfig).user
   const limits = await limitWrites(runtime, options)
+  for (const mount of options.mounts) if (mount.type === 'bind') await isDirectory(mount.source)
   const needsCgroup = limits.length > 0 && options.limits === 'strict'
   const key = slotKey(request.rootfs, options, needsCgroup)
   const slot = await takeSlot(runtime, key, () =>
@@ -59,9 +61,10 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
   }
   try {
     if (limits.length > 0) await slot.cgroup.apply(limits)
-    const stdio = request.connect(descriptors)
+    const stdio = request.connect(descriptors, hostUid(runtime, spec))
     const steps = buildStartPlan({
       spec,
+      bindsAhead: bindsAhead(runtime),
       bindSlots: await bindSources(runtime, descriptors, spec),
       cgroupViews: runtime.host.cgroupViews,
       stdio,
@@ -79,6 +82,16 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
 }
 
 const kSigkill = 9
+
+/** Host id of the container's user; `null` where this process may not give files to it. */
+function hostUid({ host }: Runtime, spec: RuntimeSpec): number | null {
+  const { uid } = spec.process.user
+  if (host.facts.uid !== 0) return null
+  const maps = spec.linux.uidMappings ?? []
+  if (maps.length === 0) return uid
+  const range = maps.find(({ containerID, size }) => uid >= containerID && uid < containerID + size)
+  return range === undefined ? null : range.hostID + uid - range.containerID
+}
 
 function filterOf({ seccomp, host }: Runtime, { linux }: RuntimeSpec): Uint8Array | undefined {
   return linux.seccomp === undefined ? undefined : seccomp.compile(linux.seccomp, host.facts.arch)
@@ -143,10 +156,8 @@ async function bindSources(
   spec: RuntimeSpec,
 ): Promise<Map<string, BindSource>> {
   const binds = new Map<string, BindSource>()
-  if (spec.mounts.some(isBind) && runtime.host.facts.uid !== 0) {
-    throw new UnsupportedHostError('bind mounts without root', `the uid is ${runtime.host.facts.uid}`, 'run as root.')
-  }
-  for (const mount of spec.mounts.filter(isBind)) {
+  if (bindsAhead(runtime)) return binds
+  for (const mount of spec.mounts.filter(isBindMount)) {
     const { attr, recursive, propagation } = parseMountWords(mount.options)
     const source = mount.source ?? ''
     const directory = await isDirectory(source)
@@ -156,8 +167,9 @@ async function bindSources(
   return binds
 }
 
-function isBind(mount: RuntimeMount): boolean {
-  return (mount.options ?? []).some((word) => word === 'bind' || word === 'rbind')
+/** An ordinary user's process may clone no mount; the child opens the sources itself. */
+function bindsAhead({ host }: Runtime): boolean {
+  return host.facts.uid !== 0
 }
 
 async function isDirectory(source: string): Promise<boolean> {

@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: MIT
-import { ReadStream } from 'node:tty'
 import type { Native } from '../launcher/native.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
+import { StreamedOutput } from './output.ts'
+import { TerminalInput } from './terminal-input.ts'
 
 const kEndOfTransmission = 4
 
 /** Our side of a container's terminal: one stream both ways. */
 export class Terminal {
-  readonly #stream: ReadStream
+  readonly #stream: StreamedOutput
+  /** Apart from the reader: a write that comes too late must not end the reading of what is still there. */
+  readonly #input: TerminalInput
   readonly #chunks: Buffer[] = []
   readonly #ended: Promise<void>
   readonly #undo: (() => void)[] = []
   #size = 0
 
   constructor(native: Native, fd: number, options: NormalizedContainerOptions, onOverflow: () => void) {
-    this.#stream = new ReadStream(fd)
+    this.#input = new TerminalInput(native, fd)
+    this.#stream = new StreamedOutput(native, fd)
     this.#ended = new Promise((resolve) => {
-      // EIO is how Linux says that the last process has closed the other side.
-      this.#stream.once('error', () => resolve())
-      this.#stream.once('close', () => resolve())
+      this.#stream.once('close', resolve)
     })
     this.#readInto(options, onOverflow)
     this.#feed(options)
@@ -29,6 +31,7 @@ export class Terminal {
   async end(): Promise<Buffer> {
     await this.#ended
     this.#stream.destroy()
+    this.#input.destroy()
     for (const undo of this.#undo) undo()
     return Buffer.concat(this.#chunks)
   }
@@ -49,16 +52,17 @@ export class Terminal {
 
   #feed({ stdin }: NormalizedContainerOptions): void {
     if (stdin.kind === 'bytes') {
-      this.#stream.write(stdin.bytes)
-      this.#stream.write(Buffer.from([kEndOfTransmission]))
+      this.#input.write(stdin.bytes)
+      this.#input.write(Buffer.from([kEndOfTransmission]))
     } else if (stdin.kind === 'stream') {
-      stdin.stream.pipe(this.#stream, { end: false })
+      stdin.stream.pipe(this.#input, { end: false })
+      this.#undo.push(() => stdin.stream.unpipe(this.#input))
     } else if (stdin.kind === 'inherit') {
       const { stdin: own } = process
       own.setRawMode?.(true)
-      own.pipe(this.#stream, { end: false })
+      own.pipe(this.#input, { end: false })
       this.#undo.push(() => {
-        own.unpipe(this.#stream)
+        own.unpipe(this.#input)
         own.setRawMode?.(false)
         own.pause()
       })
