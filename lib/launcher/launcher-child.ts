@@ -74,7 +74,11 @@ export class LauncherChild {
         reject(this.#failure ?? endedEarly())
         return
       }
-      sendPlan(this.#native, this.#channel, encodePlan(steps), fds)
+      try {
+        sendPlan(this.#native, this.#channel, encodePlan(steps), fds)
+      } catch (error) {
+        reject((error as NodeJS.ErrnoException).code === 'EPIPE' ? endedEarly() : error)
+      }
     })
   }
 

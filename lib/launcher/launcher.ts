@@ -60,6 +60,9 @@ export class Launcher {
     })
     try {
       sendPlan(this.#native, this.#control, encodePlan(steps), [theirs, ...fds])
+    } catch (error) {
+      child.release()
+      throw isBrokenPipe(error) ? launcherGone() : error
     } finally {
       this.#native.close(theirs)
     }
@@ -68,7 +71,11 @@ export class Launcher {
 
   /** Names what to remove when this process dies: `d` + directory, `c` + cgroup, `p` + prefix of cgroups. */
   registerCleanup(entries: readonly string[]): void {
-    this.#control.send(cleanupRequest(entries), [])
+    try {
+      this.#control.send(cleanupRequest(entries), [])
+    } catch (error) {
+      throw isBrokenPipe(error) ? launcherGone() : error
+    }
   }
 
   /** Removes entries of the same form now, in another process; {@link close} waits for it. */
@@ -126,7 +133,7 @@ export class Launcher {
 
   #register(child: LauncherChild): void {
     if (this.#gone) {
-      child.onExit(killedWithLauncher(child.pid))
+      endOrphan(child)
       return
     }
     const early = this.#unclaimed.get(child.pid)
@@ -143,7 +150,7 @@ export class Launcher {
       this.#closed = true
       this.#gone = true
       // The launcher was killed: its children got SIGKILL from the kernel (PR_SET_PDEATHSIG).
-      for (const [pid, child] of this.#children) child.onExit(killedWithLauncher(pid))
+      for (const child of this.#children.values()) endOrphan(child)
       this.#children.clear()
       this.#native.reap(this.pid)
       this.#resolveEnded()
@@ -164,8 +171,18 @@ const kSigkill = 9
 const kRemovalsPerMessage = 100
 const kRetryMs = 2
 
+/** The kernel ends children with the launcher, but for one that had not asked for it yet (PR_SET_PDEATHSIG). */
+function endOrphan(child: LauncherChild): void {
+  child.kill(kSigkill)
+  child.onExit(killedWithLauncher(child.pid))
+}
+
 function killedWithLauncher(pid: number): ExitEvent {
   return { pid, exitCode: null, signal: kSigkill, userMicros: 0, systemMicros: 0, maxRssBytes: 0 }
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  return ['EPIPE', 'ECONNRESET', 'ENOTCONN'].includes((error as NodeJS.ErrnoException).code ?? '')
 }
 
 function launcherGone(): WherryError {

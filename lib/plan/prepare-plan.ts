@@ -99,6 +99,8 @@ export function buildPreparePlan(input: PrepareInput): Step[] {
   return [
     ...makerSteps(input),
     step('pdeathsig', 'end with the launcher', [kSigkill]),
+    // After the ids are mapped: the kernel makes the root of /dev/mqueue belong to whoever makes the namespace.
+    ...(hasNamespace(spec, 'ipc') ? [step('unshare', 'create the ipc namespace', [kCloneFlags.ipc])] : []),
     step('dumpable', 'hide from ptrace', [0]),
     step('setsid', 'start a session'),
     step('session_keyring', 'get an own session keyring'),
@@ -136,7 +138,9 @@ export function hasNamespace(spec: RuntimeSpec, type: RuntimeNamespaceType): boo
 
 function makerSteps({ spec, directories, cgroupTasks, unifiedCgroup, mapMode }: PrepareInput): Step[] {
   const adjust = spec.process.oomScoreAdj
-  const flags = spec.linux.namespaces.reduce((sum, { type }) => sum + kCloneFlags[type], 0)
+  const flags = spec.linux.namespaces
+    .filter(({ type }) => type !== 'ipc')
+    .reduce((sum, { type }) => sum + kCloneFlags[type], 0)
   const maps = [spec.linux.uidMappings, spec.linux.gidMappings].map((ranges) =>
     (ranges ?? []).map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join(''),
   )
@@ -224,7 +228,7 @@ function devMount(mount: RuntimeMount, attr: number, data: string[]): Step[] {
 function deviceSteps(attr: number, data: string[], ownNodes: boolean): Step[] {
   const { dev, stage } = kSlot
   return [
-    step('fsmount', 'mount /dev', [dev, stage, attr & ~kMountAttr.strictatime], ['tmpfs', 'dev', ...data]),
+    step('fsmount', 'mount /dev', [dev, stage, attr], ['tmpfs', 'dev', ...data]),
     ...['pts', 'shm', 'mqueue'].map((name) => step('mkdir', `make /dev/${name}`, [dev, 0o755, 0], [name])),
     ...kDefaultDevices.map(({ path, major, minor }) =>
       step('bind_device', `make ${path}`, [dev, major, minor, ownNodes ? 1 : 0], [path, path.slice('/dev/'.length)]),
