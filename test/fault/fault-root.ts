@@ -72,8 +72,11 @@ export function startOwner(root: string, mode: 'loop' | 'one' = 'loop'): Owner {
   }
 }
 
+/** What {@link remainsOf} goes by. */
+export type Remaining = Pick<Owner, 'marker' | 'launcher'> & { child: Pick<ChildProcess, 'pid'> }
+
 /** Processes and cgroups of an owner, as lines that a person can read; the owner itself is not among them. */
-export function remainsOf({ marker, launcher, child }: Owner): string[] {
+export function remainsOf({ marker, launcher, child }: Remaining): string[] {
   const processes = readdirSync('/proc').filter((name) => {
     if (!/^\d+$/.test(name) || Number(name) === child.pid) return false
     if (read(`/proc/${name}/cmdline`).includes(marker)) return true

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// Engines in worker threads, and what is left when the thread is terminated.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { assertRepaired, cgroupsOf, useFaultRoot } from '../fault/fault-root.ts'
+import { checkLeftovers, leavesNothing } from '../helpers/leftovers.ts'
+import { needsContainers, processesWith, until } from '../integration/rootfs.ts'
+
+checkLeftovers()
+const root = useFaultRoot()
+
+interface Hello {
+  stdout: string
+  launcher: number
+  session: string
+}
+
+function startWorker(marker: string): Worker {
+  return new Worker(new URL('./worker-thread.js', import.meta.url), { workerData: { root, marker } })
+}
+
+test('an engine in a worker thread', { timeout: 30_000 }, async (t) => {
+  if (!needsContainers(t)) return
+  await leavesNothing(async () => {
+    const workers = [startWorker(''), startWorker('')]
+    const ends = workers.map((worker) => once(worker, 'exit') as Promise<[number]>)
+    const hellos = (await Promise.all(workers.map((worker) => once(worker, 'message')))) as [Hello][]
+    assert.deepEqual(
+      hellos.map(([{ stdout }]) => stdout),
+      ['from a worker\n', 'from a worker\n'],
+    )
+    for (const [exitCode] of await Promise.all(ends)) assert.equal(exitCode, 0)
+  })
+})
+
+test('a worker thread that is terminated leaves nothing', { timeout: 30_000 }, async (t) => {
+  if (!needsContainers(t)) return
+  for (let i = 0; i < 5; i++) {
+    await leavesNothing(async () => {
+      const marker = `worker-marker-${process.pid}-${i}`
+      const worker = startWorker(marker)
+      const [{ session }] = (await once(worker, 'message')) as [Hello]
+      await until(() => processesWith(marker).length > 0, 'the container runs')
+      await worker.terminate()
+      await until(() => processesWith(marker).length === 0, 'the container is dead', 2_000)
+      await until(() => cgroupsOf(session).length === 0, 'its cgroups are gone', 2_000)
+    })
+  }
+  await assertRepaired(root)
+})
