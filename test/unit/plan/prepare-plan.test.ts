@@ -68,14 +68,19 @@ test('every slot that leads to the host is closed before the wait', () => {
   assert.ok(!closed.includes(kSlot.root) && !closed.includes(kSlot.dev))
 })
 
-test('namespaces, maps and cgroups reach the clone', () => {
-  const clone = findStep(build(specOf(normalized())), 'clone') as Step
-  assert.equal(clone.integers[0], 0x20000 + 0x40000000 + 0x4000000 + 0x20000000 + 0x8000000 + 0x2000000 + 0x10000000)
+test('namespaces, maps and cgroups reach the kernel', () => {
+  const kAll = 0x20000 + 0x40000000 + 0x4000000 + 0x20000000 + 0x8000000 + 0x2000000 + 0x10000000
+  const kIpc = 0x8000000
+  const steps = build(specOf(normalized()))
+  const clone = findStep(steps, 'clone') as Step
+  assert.equal(clone.integers[0], kAll - kIpc)
+  // Made by the root of the container, whom its message queues belong to then.
+  assert.deepEqual(findStep(steps, 'unshare')?.integers, [kIpc])
   assert.equal(clone.integers[1], kSlot.unifiedCgroup)
   assert.deepEqual(clone.strings, ['0 100000 65536\n', '0 100000 65536\n', ''])
   const plain = build(specOf(normalized({ userns: 'host', network: 'host' })), { unifiedCgroup: null, mapMode: 'deny' })
   const other = findStep(plain, 'clone') as Step
-  assert.equal(other.integers[0], 0x20000 + 0x4000000 + 0x20000000 + 0x8000000 + 0x2000000)
+  assert.equal(other.integers[0], kAll - kIpc - 0x40000000 - 0x10000000)
   assert.deepEqual([other.integers[1], ...other.strings], [-1, '', '', 'deny'])
 })
 
