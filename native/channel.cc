@@ -31,8 +31,8 @@ Channel::Channel(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     return;
   }
   int fd = info[0].As<Napi::Number>().Int32Value();
-  poll_ = PollHandle::open(env, fd, [this] { on_readable(); });
-  if (poll_ == nullptr) {
+  if (!PollHandle::open(
+          env, fd, [this] { on_readable(); }, &poll_)) {
     system_error(env, errno, "epoll_ctl").ThrowAsJavaScriptException();
     return;
   }
@@ -44,18 +44,12 @@ Channel::Channel(const Napi::CallbackInfo& info) : ObjectWrap(info) {
 }
 
 Channel::~Channel() {
-  // At the end of an environment the loop is still there: the descriptor closes after the handle.
-  if (poll_ != nullptr) {
-    int fd = fd_;
-    poll_->close([fd] { ::close(fd); });
-  }
+  if (poll_ != nullptr) poll_->close();
 }
 
 void Channel::shut() {
   if (poll_ == nullptr) return;
-  int fd = fd_;
-  poll_->close([fd] { ::close(fd); });
-  poll_ = nullptr;
+  poll_->close();
   fd_ = -1;
   callback_.Reset();
   Unref();

@@ -28,8 +28,8 @@ Collector::Collector(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     return;
   }
   int fd = info[0].As<Napi::Number>().Int32Value();
-  poll_ = PollHandle::open(env, fd, [this] { on_readable(); });
-  if (poll_ == nullptr) {
+  if (!PollHandle::open(
+          env, fd, [this] { on_readable(); }, &poll_)) {
     system_error(env, errno, "epoll_ctl").ThrowAsJavaScriptException();
     return;
   }
@@ -42,17 +42,12 @@ Collector::Collector(const Napi::CallbackInfo& info) : ObjectWrap(info) {
 }
 
 Collector::~Collector() {
-  if (poll_ != nullptr) {
-    int fd = fd_;
-    poll_->close([fd] { ::close(fd); });
-  }
+  if (poll_ != nullptr) poll_->close();
 }
 
 void Collector::shut() {
   if (poll_ == nullptr) return;
-  int fd = fd_;
-  poll_->close([fd] { ::close(fd); });
-  poll_ = nullptr;
+  poll_->close();
   fd_ = -1;
   callback_.Reset();
   Unref();

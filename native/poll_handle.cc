@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: MIT
 #include "poll_handle.h"
 
+#include <unistd.h>
+
 #include <string>
 #include <utility>
 
 namespace wherry {
 
-PollHandle* PollHandle::open(Napi::Env env, int fd, std::function<void()> on_readable) {
+bool PollHandle::open(Napi::Env env, int fd, std::function<void()> on_readable, PollHandle** slot) {
   uv_loop_t* loop = nullptr;
-  if (napi_get_uv_event_loop(env, &loop) != napi_ok) return nullptr;
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok) return false;
   auto* poll = new PollHandle();
   if (uv_poll_init(loop, &poll->handle_, fd) != 0) {
     delete poll;
-    return nullptr;
+    return false;
   }
+  poll->fd_ = fd;
   poll->on_readable_ = std::move(on_readable);
   poll->handle_.data = poll;
+  poll->slot_ = slot;
+  *slot = poll;
+  napi_add_async_cleanup_hook(
+      env, [](napi_async_cleanup_hook_handle, void* data) { static_cast<PollHandle*>(data)->close(); }, poll,
+      &poll->hook_);
   poll->resume();
-  return poll;
+  return true;
 }
 
 void PollHandle::resume() {
@@ -25,12 +33,15 @@ void PollHandle::resume() {
                 [](uv_poll_t* handle, int, int) { static_cast<PollHandle*>(handle->data)->on_readable_(); });
 }
 
-void PollHandle::close(std::function<void()> closed) {
-  closed_ = std::move(closed);
+void PollHandle::close() {
+  auto* handle = reinterpret_cast<uv_handle_t*>(&handle_);
+  if (uv_is_closing(handle) != 0) return;
+  *slot_ = nullptr;
   uv_poll_stop(&handle_);
-  uv_close(reinterpret_cast<uv_handle_t*>(&handle_), [](uv_handle_t* handle) {
-    auto* poll = static_cast<PollHandle*>(handle->data);
-    if (poll->closed_) poll->closed_();
+  uv_close(handle, [](uv_handle_t* closed) {
+    auto* poll = static_cast<PollHandle*>(closed->data);
+    ::close(poll->fd_);
+    napi_remove_async_cleanup_hook(poll->hook_);
     delete poll;
   });
 }

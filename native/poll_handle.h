@@ -12,10 +12,10 @@ namespace wherry {
 
 class PollHandle {
  public:
-  // Starts to watch `fd` for reading. Owns neither the descriptor nor the callback's captures.
-  static PollHandle* open(Napi::Env env, int fd, std::function<void()> on_readable);
-  // Stops watching, then runs `closed` once libuv has let go of the descriptor.
-  void close(std::function<void()> closed);
+  // Starts to watch `fd` for reading, and closes it in the end. `*slot` holds the result for as long as it may be used:
+  // it becomes null by close(), and when the environment goes first.
+  static bool open(Napi::Env env, int fd, std::function<void()> on_readable, PollHandle** slot);
+  void close();
   void pause() { uv_poll_stop(&handle_); }
   void resume();
   void ref() { uv_ref(reinterpret_cast<uv_handle_t*>(&handle_)); }
@@ -23,8 +23,11 @@ class PollHandle {
 
  private:
   uv_poll_t handle_ = {};
+  int fd_ = -1;
   std::function<void()> on_readable_;
-  std::function<void()> closed_;
+  PollHandle** slot_ = nullptr;
+  // Keeps the addon loaded until libuv has called back: a worker unloads it when it ends.
+  napi_async_cleanup_hook_handle hook_ = nullptr;
 };
 
 // Calls `callback` with its own async context; an exception it throws reaches process.on('uncaughtException').

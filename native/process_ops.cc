@@ -11,6 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <ctime>
+#include <map>
+
 #include "ops.h"
 #include "plan.h"
 #include "poll_handle.h"
@@ -21,6 +24,49 @@ extern "C" const size_t wherry_launcher_blob_size;
 
 namespace wherry {
 namespace {
+
+constexpr int kReapTries = 1000;
+constexpr timespec kReapPause = {0, 2'000'000};
+
+// What one Node environment has started. A worker that is terminated takes no leave: its launcher is told and collected
+// here, so that the living process keeps no zombie. The main environment ends with the process; the kernel does it
+// then.
+struct AddonState {
+  bool main_thread = false;
+  std::map<pid_t, int> launchers;  // to a duplicate of the control socket
+
+  ~AddonState() {
+    for (auto [pid, control] : launchers) {
+      if (!main_thread) {
+        shutdown(control, SHUT_RDWR);
+        for (int i = 0; i < kReapTries && waitpid(pid, nullptr, WNOHANG) == 0; i++) nanosleep(&kReapPause, nullptr);
+      }
+      close(control);
+    }
+  }
+};
+
+// new Descriptor(fd): a descriptor that closes with its object, or with the environment.
+class Descriptor : public Napi::ObjectWrap<Descriptor> {
+ public:
+  static void init(Napi::Env env, Napi::Object exports) {
+    exports.Set("Descriptor", DefineClass(env, "Descriptor",
+                                          {InstanceAccessor<&Descriptor::get>("fd"),
+                                           InstanceMethod<&Descriptor::close_now>("close")}));
+  }
+  explicit Descriptor(const Napi::CallbackInfo& info) : ObjectWrap(info), fd_(info[0].ToNumber().Int32Value()) {}
+  ~Descriptor() override {
+    if (fd_ >= 0) close(fd_);
+  }
+
+ private:
+  Napi::Value get(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), fd_); }
+  void close_now(const Napi::CallbackInfo&) {
+    if (fd_ >= 0) close(fd_);
+    fd_ = -1;
+  }
+  int fd_;
+};
 
 constexpr unsigned kMfdExec = 0x10;
 constexpr int kMfdSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
@@ -106,6 +152,7 @@ Napi::Value start_launcher(const Napi::CallbackInfo& info) {
     close(pair[0]);
     return raise(env, error, "execveat");
   }
+  env.GetInstanceData<AddonState>()->launchers[pid] = fcntl(pair[0], F_DUPFD_CLOEXEC, 3);
   Napi::Object result = Napi::Object::New(env);
   result.Set("pid", Napi::Number::New(env, pid));
   result.Set("fd", Napi::Number::New(env, pair[0]));
@@ -174,6 +221,11 @@ Napi::Value pidfd_send_signal(const Napi::CallbackInfo& info) {
 // (pid): collects a child of ours that has closed its socket, so that no zombie stays.
 Napi::Value reap(const Napi::CallbackInfo& info) {
   pid_t pid = info[0].ToNumber().Int32Value();
+  auto& launchers = info.Env().GetInstanceData<AddonState>()->launchers;
+  auto found = launchers.find(pid);
+  if (found == launchers.end()) return info.Env().Undefined();
+  close(found->second);
+  launchers.erase(found);
   while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
   return info.Env().Undefined();
@@ -205,6 +257,11 @@ Napi::Value check_plan(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void init_process_ops(Napi::Env env, Napi::Object exports) {
+  auto* state = new AddonState();
+  uv_loop_t* loop = nullptr;
+  state->main_thread = napi_get_uv_event_loop(env, &loop) == napi_ok && loop == uv_default_loop();
+  env.SetInstanceData(state);
+  Descriptor::init(env, exports);
   exports.Set("startLauncher", Napi::Function::New<start_launcher>(env));
   exports.Set("socketPair", Napi::Function::New<socket_pair>(env));
   exports.Set("pipe", Napi::Function::New<make_pipe>(env));

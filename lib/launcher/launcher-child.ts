@@ -4,7 +4,7 @@ import { encodePlan } from '../plan/encode.ts'
 import type { Step } from '../plan/ops.ts'
 import { cloneRequest, type ExitEvent, kMaxInlinePlan, parseStatus } from './messages.ts'
 import type { Native } from './native.ts'
-import type { NativeChannel } from './process-native.ts'
+import type { NativeChannel, NativeDescriptor } from './process-native.ts'
 import { type StepFailure, stepError } from './step-error.ts'
 
 /** Turns a failed step into an error, with a hint where the host explains it. */
@@ -14,8 +14,8 @@ export type ExplainFailure = (failure: StepFailure, step: Step | undefined) => E
 export class LauncherChild {
   /** Pid on the host; 0 until it is known. */
   pid = 0
-  /** Descriptor for signals that cannot hit another process; -1 where the kernel has none. */
-  pidfd = -1
+  /** For signals that cannot hit another process; missing where the kernel has none. */
+  #pidfd: NativeDescriptor | undefined
   /** Master side of the terminal, once the second plan has opened one; the container side takes it. */
   ptyFd = -1
   /** Settles when the first plan is done. */
@@ -86,7 +86,7 @@ export class LauncherChild {
   kill(signal: number): void {
     if (this.#exitEvent !== undefined || this.pid === 0) return
     try {
-      if (this.pidfd >= 0) this.#native.pidfdSendSignal(this.pidfd, signal)
+      if (this.#pidfd !== undefined) this.#native.pidfdSendSignal(this.#pidfd.fd, signal)
       else process.kill(this.pid, signal)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
@@ -101,8 +101,8 @@ export class LauncherChild {
   /** The launcher's word that the process is gone. */
   onExit(event: ExitEvent): void {
     this.#exitEvent = event
-    if (this.pidfd >= 0) this.#native.close(this.pidfd)
-    this.pidfd = -1
+    this.#pidfd?.close()
+    this.#pidfd = undefined
     this.#settlePrepared?.reject(endedEarly())
     this.#resolveExited(event)
   }
@@ -116,7 +116,7 @@ export class LauncherChild {
     switch (message.kind) {
       case 'pid':
         this.pid = message.pid
-        this.pidfd = fds[0] ?? -1
+        if (fds[0] !== undefined) this.#pidfd = new this.#native.Descriptor(fds[0])
         onPid(this)
         break
       case 'await':

@@ -19,6 +19,13 @@ export interface NativeCollector {
   close(): void
 }
 
+/** A descriptor that closes with its object: also when a worker is terminated. */
+export interface NativeDescriptor {
+  /** -1 once closed. */
+  readonly fd: number
+  close(): void
+}
+
 /** The part of the addon that starts processes. Every function is a system call or two; errors are Node-shaped. */
 export interface ProcessNative {
   readonly Channel: new (fd: number, onMessage: (message: Buffer | null, fds: number[]) => void) => NativeChannel
@@ -27,6 +34,7 @@ export interface ProcessNative {
     maxBytes: number,
     onEvent: (event: 'end' | 'overflow' | 'data', bytes: Buffer | undefined) => void,
   ) => NativeCollector
+  readonly Descriptor: new (fd: number) => NativeDescriptor
   /** Starts the launcher from a sealed memfd; `fd` is its control socket. */
   startLauncher(): { pid: number; fd: number }
   /** A SOCK_SEQPACKET pair: ours, theirs. */

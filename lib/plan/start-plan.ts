@@ -24,6 +24,8 @@ export interface StartInput {
   /** Whether the first plan has made the bind mounts. */
   bindsAhead: boolean
   cgroupViews: readonly CgroupView[]
+  /** Directories that the image declares as volumes: they exist, and stay writable on a read-only root. */
+  volumes: readonly string[]
   /** Slots of descriptors 0, 1 and 2; -1 where the terminal or /dev/null serves. */
   stdio: readonly [number, number, number]
   /** A compiled filter. */
@@ -42,6 +44,7 @@ export function buildStartPlan(input: StartInput): Step[] {
       .map((mount) => userMount(mount, input.bindSlots)),
     ...(hasOwnSys(spec) ? [] : hostSysCgroups(input)),
     ...otherHiddenPaths(spec),
+    ...volumeSteps(input),
     step('mkdir', `make the working directory ${spec.process.cwd}`, [kSlot.root, 0o755, 1], [spec.process.cwd]),
     ...(spec.root.readonly === true
       ? [step('mount_setattr', 'make the root read-only', [kSlot.root, kMountAttr.readOnly, 0, 0, 0, -1])]
@@ -75,6 +78,26 @@ function hostSysCgroups({ spec, cgroupViews }: StartInput): Step[] {
   const mount = spec.mounts.find(({ destination }) => destination === '/sys/fs/cgroup')
   if (mount === undefined || !isStandardMount(mount)) return []
   return cgroupMounts(cgroupViews, parseMountWords(mount.options).attr, kSlot.root, 'sys/fs/cgroup')
+}
+
+/** A volume of a run is part of the writable layer, which goes with the run as an anonymous volume would (docker run --rm). */
+function volumeSteps({ spec, volumes }: StartInput): Step[] {
+  const mounted = new Set(spec.mounts.map(({ destination }) => destination))
+  return volumes
+    .filter((path) => !mounted.has(path))
+    .flatMap((path) => [
+      step('mkdir', `make the volume ${path}`, [kSlot.root, 0o755, 1], [path]),
+      ...(spec.root.readonly === true
+        ? [
+            step(
+              'bind',
+              `keep the volume ${path} writable`,
+              [kSlot.root, kSlot.root, 1, 0, -1, 0],
+              [path.slice(1), path],
+            ),
+          ]
+        : []),
+    ])
 }
 
 function otherHiddenPaths(spec: RuntimeSpec): Step[] {

@@ -2,6 +2,7 @@
 import { open } from 'node:fs'
 import type { Launcher } from '../launcher/launcher.ts'
 import type { Native } from '../launcher/native.ts'
+import type { NativeDescriptor } from '../launcher/process-native.ts'
 import type { IdMap, IdRange } from '../oci/build-spec.ts'
 import { kMountAttr } from '../plan/mount-words.ts'
 import { step } from '../plan/ops.ts'
@@ -15,16 +16,19 @@ const kAtFdcwd = -100
 /** Makes detached mounts, id-mapped for a user namespace that exists only to hold the map. */
 export class IdMappedMounts {
   readonly #native: Native
-  readonly #namespaceFd: number | undefined
+  readonly #namespace: NativeDescriptor | undefined
 
-  private constructor(native: Native, namespaceFd: number | undefined) {
+  private constructor(native: Native, namespace: NativeDescriptor | undefined) {
     this.#native = native
-    this.#namespaceFd = namespaceFd
+    this.#namespace = namespace
   }
 
   /** @param map — `null`: mounts show ids as they are. */
   static async create(native: Native, launcher: Launcher, map: IdMap | null): Promise<IdMappedMounts> {
-    return new IdMappedMounts(native, map === null ? undefined : await openNamespace(launcher, map))
+    return new IdMappedMounts(
+      native,
+      map === null ? undefined : new native.Descriptor(await openNamespace(launcher, map)),
+    )
   }
 
   /**
@@ -38,12 +42,12 @@ export class IdMappedMounts {
   ): number {
     const recursive = options.recursive === true ? kAtRecursive : 0
     const fd = this.#native.openTree(kAtFdcwd, path, kOpenTreeClone | recursive)
-    const idMap = options.idMapped && this.#namespaceFd !== undefined
+    const idMap = options.idMapped && this.#namespace !== undefined
     const set = (options.attr ?? 0) | (idMap ? kMountAttr.idmap : 0)
     const propagation = options.propagation ?? 0
     if (set === 0 && propagation === 0) return fd
     try {
-      const namespace = idMap ? (this.#namespaceFd ?? 0) : 0
+      const namespace = idMap ? (this.#namespace?.fd ?? 0) : 0
       this.#native.mountSetattr(fd, kAtEmptyPath | recursive, set, 0, propagation, namespace)
       return fd
     } catch (error) {
@@ -53,7 +57,7 @@ export class IdMappedMounts {
   }
 
   close(): void {
-    if (this.#namespaceFd !== undefined) this.#native.close(this.#namespaceFd)
+    this.#namespace?.close()
   }
 }
 

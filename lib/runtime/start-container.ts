@@ -43,7 +43,7 @@ export interface StartRequest {
  */
 export async function startContainer(runtime: Runtime, request: StartRequest): Promise<StartedContainer> {
   const { options, descriptors } = request
-  const user = mergeConfig(options, request.imageConfig).user
+  const { user, volumes } = mergeConfig(options, request.imageConfig)
   const limits = await limitWrites(runtime, options)
   for (const mount of options.mounts) if (mount.type === 'bind') await isDirectory(mount.source)
   const needsCgroup = limits.length > 0 && options.limits === 'strict'
@@ -67,6 +67,7 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
       bindsAhead: bindsAhead(runtime),
       bindSlots: await bindSources(runtime, descriptors, spec),
       cgroupViews: runtime.host.cgroupViews,
+      volumes,
       stdio,
       seccomp: filterOf(runtime, spec),
     })
