@@ -85,6 +85,11 @@ void reap(Launcher* l) {
   rusage usage;
   pid_t pid;
   while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+    if (pid == l->janitor) {
+      close(l->janitor_socket);
+      l->janitor = start_janitor(&l->janitor_socket);
+      continue;
+    }
     if (take(l->makers, static_cast<size_t>(l->maker_count), pid)) {
       l->maker_count--;
       continue;

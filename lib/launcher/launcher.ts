@@ -22,7 +22,6 @@ export class Launcher {
   readonly #toRemove: string[] = []
   #running = 0
   #closed = false
-  #asked = false
   #gone = false
 
   private constructor(native: Native, explain: ExplainFailure) {
@@ -104,7 +103,6 @@ export class Launcher {
     }
     if (!this.#closed) {
       this.#closed = true
-      this.#asked = true
       this.#control.ref()
       this.#control.end()
     }
@@ -124,11 +122,6 @@ export class Launcher {
       }
       this.#toRemove.splice(0, batch.length)
     }
-  }
-
-  /** Whether the launcher ended without being asked to. */
-  get crashed(): boolean {
-    return this.#gone && !this.#asked
   }
 
   #register(child: LauncherChild): void {

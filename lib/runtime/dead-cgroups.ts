@@ -17,5 +17,5 @@ export async function removeDeadCgroups(sessionIds: readonly string[]): Promise<
       await cgroup?.remove()
     }),
   )
-  await driver.removeParents()
+  if (names.length > 0) await driver.removeParents()
 }

@@ -91,7 +91,8 @@ export class Runtime {
     await this.pool.close()
     this.mounts.close()
     await this.launcher.close()
-    if (this.launcher.crashed) await removeDeadCgroups([this.store.session.id])
+    // What the launcher could not remove because it, or its janitor, was killed.
+    await removeDeadCgroups([this.store.session.id])
     await this.host.driver.removeParents()
   }
 }
