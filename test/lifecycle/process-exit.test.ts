@@ -56,12 +56,15 @@ const kEndings: [name: string, body: string, exitCode: number][] = [
 for (const [name, body, exitCode] of kEndings) {
   test(`a program ends ${name}`, { timeout: 2 * kTimeoutMs }, async (t) => {
     if (!needsContainers(t)) return
-    const started = performance.now()
-    const result = await runProgram(body)
-    const tookMs = performance.now() - started
-    assert.equal(result.exitCode, exitCode, result.stderr)
-    assert.ok(tookMs < kMaxExitMs, `it took ${tookMs} ms`)
-    if (name.includes('nobody awaits')) assert.match(result.stdout, /late/)
-    await leftNothing(result.stdout)
+    // What goes wrong at the end of a process does so now and then.
+    for (let i = 0; i < 4; i++) {
+      const started = performance.now()
+      const result = await runProgram(body)
+      const tookMs = performance.now() - started
+      assert.equal(result.exitCode, exitCode, result.stderr)
+      assert.ok(tookMs < kMaxExitMs, `it took ${tookMs} ms`)
+      if (name.includes('nobody awaits')) assert.match(result.stdout, /late/)
+      await leftNothing(result.stdout)
+    }
   })
 }
