@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { closeSync, openSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
 import type { SeccompProfile } from '../../lib/oci/seccomp-profile.ts'
+import { runOk } from '../helpers/run-child.ts'
 import { eachSetting, needsContainers, useFixture } from './rootfs.ts'
 
 const fixture = useFixture()
@@ -188,10 +189,24 @@ eachSetting(fixture, 'is alone, and the leader of its session', async ({ run, pr
   assert.equal((await run([probe, 'pid'])).stdout, 'pid=1 ppid=0 sid=1 pgrp=1 tty=0\n')
   const numbers = (await sh('echo /proc/[0-9]*')).trim()
   assert.equal(numbers, '/proc/1')
-  const status = await sh('cat /proc/1/status')
+  const { stdout: status } = await run([probe, 'cat', '/proc/self/status'])
   assert.match(status, /^SigIgn:\t0{16}$/m)
   assert.match(status, /^SigBlk:\t0{16}$/m)
   assert.match(status, /^Umask:\t0022$/m)
+})
+
+test('signals that the embedding process ignores are not ignored inside', async (t) => {
+  if (!needsContainers(t)) return
+  const url = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href)
+  const source = `
+    import { Container, Engine, Image } from ${url('../../lib/index.js')}
+    const engine = await Engine.open({ root: ${JSON.stringify(fixture.engine.root)} })
+    const image = await Image.get('test', { engine })
+    const { stdout } = await Container.run(image, ['/probe', 'cat', '/proc/self/status'], { engine })
+    console.log(/SigIgn.*/.exec(stdout)[0])
+    await engine.close()`
+  const script = 'trap "" HUP QUIT PIPE USR1 TERM XFSZ; exec "$0" --input-type=module --eval "$1"'
+  assert.equal(await runOk('sh', ['-c', script, process.execPath, source]), 'SigIgn:\t0000000000000000\n')
 })
 
 eachSetting(fixture, 'shows the cgroup as the root of what there is', async ({ sh }) => {
