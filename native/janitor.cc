@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -38,11 +37,12 @@ struct Janitor {
   size_t count, capacity;
 };
 
-void send_message(int socket, const MessageHeader& header, const void* data, size_t size, int fd) {
-  iovec parts[2] = {{const_cast<MessageHeader*>(&header), sizeof header}, {const_cast<void*>(data), size}};
+// Returns false when the socket is full.
+bool send_message(int socket, const void* data, size_t size, int fd, int flags) {
+  iovec part = {const_cast<void*>(data), size};
   msghdr message = {};
-  message.msg_iov = parts;
-  message.msg_iovlen = size > 0 ? 2 : 1;
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   if (fd >= 0) {
     message.msg_control = control;
@@ -53,8 +53,27 @@ void send_message(int socket, const MessageHeader& header, const void* data, siz
     c->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(c), &fd, sizeof fd);
   }
-  while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0 && errno == EINTR) {
+  ssize_t n;
+  do {
+    n = sendmsg(socket, &message, MSG_NOSIGNAL | flags);
+  } while (n < 0 && errno == EINTR);
+  return n >= 0 || errno != EAGAIN;
+}
+
+void keep(JanitorLink* link, const MessageHeader& header, const void* data, size_t size) {
+  size_t total = sizeof header + size;
+  size_t needed = link->size + sizeof total + total;
+  if (needed > link->capacity) {
+    auto* grown = static_cast<char*>(realloc(link->backlog, needed * 2));
+    if (grown == nullptr) return;
+    link->backlog = grown;
+    link->capacity = needed * 2;
   }
+  char* at = link->backlog + link->size;
+  memcpy(at, &total, sizeof total);
+  memcpy(at + sizeof total, &header, sizeof header);
+  if (size > 0) memcpy(at + sizeof total + sizeof header, data, size);
+  link->size = needed;
 }
 
 void hold(Janitor* j, pid_t pid, int fd) {
@@ -91,8 +110,6 @@ void remove_entries(const char* entries, size_t size) {
 
 [[noreturn]] void run(int socket) {
   prctl(PR_SET_NAME, "wherry-janitor", 0, 0, 0);
-  // What it does can wait for what people wait for.
-  setpriority(PRIO_PROCESS, 0, 5);
   static Janitor janitor;
   for (;;) {
     iovec part = {janitor.message, sizeof janitor.message - 1};
@@ -119,9 +136,9 @@ void remove_entries(const char* entries, size_t size) {
 
 }  // namespace
 
-pid_t start_janitor(int* out) {
+bool start_janitor(JanitorLink* link) {
   int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return -1;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
   pid_t pid = fork();
   if (pid == 0) {
     // The socket to Node must end with the launcher alone.
@@ -130,8 +147,9 @@ pid_t start_janitor(int* out) {
     run(pair[0]);
   }
   close(pair[0]);
-  *out = pair[1];
-  return pid;
+  link->pid = pid;
+  link->socket = pair[1];
+  return pid > 0;
 }
 
 void janitor_hold(int socket, pid_t pid) {
@@ -139,14 +157,32 @@ void janitor_hold(int socket, pid_t pid) {
   snprintf(path, sizeof path, "/proc/%d/ns/mnt", pid);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
-  send_message(socket, {kHold, pid}, nullptr, 0, fd);
+  MessageHeader header = {kHold, pid};
+  // A janitor that is late must not hold up a start: then the container's end takes a little longer.
+  send_message(socket, &header, sizeof header, fd, MSG_DONTWAIT);
   close(fd);
 }
 
-void janitor_exited(int socket, pid_t pid) { send_message(socket, {kExited, pid}, nullptr, 0, -1); }
+void janitor_exited(JanitorLink* link, pid_t pid) {
+  keep(link, {kExited, pid}, nullptr, 0);
+  janitor_flush(link, false);
+}
 
-void janitor_remove(int socket, const void* entries, size_t size) {
-  send_message(socket, {kRemove, 0}, entries, size, -1);
+void janitor_remove(JanitorLink* link, const void* entries, size_t size) {
+  keep(link, {kRemove, 0}, entries, size);
+  janitor_flush(link, false);
+}
+
+void janitor_flush(JanitorLink* link, bool wait) {
+  size_t at = 0;
+  while (at < link->size) {
+    size_t total;
+    memcpy(&total, link->backlog + at, sizeof total);
+    if (!send_message(link->socket, link->backlog + at + sizeof total, total, -1, wait ? 0 : MSG_DONTWAIT)) break;
+    at += sizeof total + total;
+  }
+  memmove(link->backlog, link->backlog + at, link->size - at);
+  link->size -= at;
 }
 
 void remove_entry(const char* entry) {

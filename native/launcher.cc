@@ -37,8 +37,7 @@ struct Launcher {
   int births[2];  // makers write the pids of their children here
   char* cleanup;
   size_t cleanup_size;
-  pid_t janitor;
-  int janitor_socket;
+  JanitorLink janitor;
   rlimit nofile;  // as it was: what containers inherit
 };
 
@@ -85,9 +84,9 @@ void reap(Launcher* l) {
   rusage usage;
   pid_t pid;
   while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
-    if (pid == l->janitor) {
-      close(l->janitor_socket);
-      l->janitor = start_janitor(&l->janitor_socket);
+    if (pid == l->janitor.pid) {
+      close(l->janitor.socket);
+      start_janitor(&l->janitor);
       continue;
     }
     if (take(l->makers, static_cast<size_t>(l->maker_count), pid)) {
@@ -98,7 +97,7 @@ void reap(Launcher* l) {
     if (!take(l->containers, l->container_count, pid)) continue;
     l->container_count--;
     report_exit(pid, status, usage);
-    janitor_exited(l->janitor_socket, pid);
+    janitor_exited(&l->janitor, pid);
   }
 }
 
@@ -117,7 +116,7 @@ void reap(Launcher* l) {
   for (int& slot : ctx.slots) slot = -1;
   ctx.status_fd = fds[0];
   ctx.births_fd = l->births[1];
-  ctx.janitor_fd = l->janitor_socket;
+  ctx.janitor_fd = l->janitor.socket;
   ctx.call = "start";
   for (int i = 1; i < count; i++) ctx.slots[i - 1] = fds[i];
   run_plan(&ctx, plan, size);
@@ -174,8 +173,9 @@ void cleanup_request(Launcher* l, const uint8_t* data, size_t size) {
     }
     if (take(l->containers, l->container_count, pid)) l->container_count--;
   }
-  close(l->janitor_socket);
-  waitpid(l->janitor, nullptr, 0);
+  janitor_flush(&l->janitor, true);
+  close(l->janitor.socket);
+  waitpid(l->janitor.pid, nullptr, 0);
   for (size_t at = 0; at < l->cleanup_size; at += strlen(l->cleanup + at) + 1) remove_entry(l->cleanup + at);
   _exit(0);
 }
@@ -205,7 +205,7 @@ bool receive(Launcher* l) {
     memcpy(&request, l->message, sizeof request);
     size_t size = static_cast<size_t>(n) - sizeof request;
     if (request.kind == kRequestClone) clone_request(l, request, fds, count, size);
-    if (request.kind == kRequestRemove) janitor_remove(l->janitor_socket, l->message + sizeof request, size);
+    if (request.kind == kRequestRemove) janitor_remove(&l->janitor, l->message + sizeof request, size);
     if (request.kind == kRequestCleanup) cleanup_request(l, l->message + sizeof request, size);
   }
   for (int i = 0; i < count; i++) close(fds[i]);
@@ -229,8 +229,7 @@ int run() {
   rlimit most = {launcher.nofile.rlim_max, launcher.nofile.rlim_max};
   setrlimit(RLIMIT_NOFILE, &most);
   for (int ignored : kIgnored) signal(ignored, SIG_IGN);
-  launcher.janitor = start_janitor(&launcher.janitor_socket);
-  if (launcher.janitor < 0) return 1;
+  if (!start_janitor(&launcher.janitor)) return 1;
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
@@ -238,9 +237,11 @@ int run() {
   int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals < 0) return 1;
 
-  pollfd polled[] = {{kControlFd, POLLIN, 0}, {signals, POLLIN, 0}};
   for (;;) {
-    if (poll(polled, 2, -1) < 0 && errno != EINTR) return 1;
+    bool late = launcher.janitor.size > 0;
+    pollfd polled[] = {{kControlFd, POLLIN, 0}, {signals, POLLIN, 0}, {launcher.janitor.socket, POLLOUT, 0}};
+    if (poll(polled, late ? 3 : 2, -1) < 0 && errno != EINTR) return 1;
+    if (late && polled[2].revents != 0) janitor_flush(&launcher.janitor, false);
     if ((polled[1].revents & POLLIN) != 0) {
       signalfd_siginfo info;
       while (read(signals, &info, sizeof info) > 0) {

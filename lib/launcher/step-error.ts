@@ -27,12 +27,16 @@ export function stepError(failure: StepFailure, step: Step | undefined, hint?: s
   })
 }
 
+/** "Too many users": the limit of nested user namespaces. Node does not name it. */
+const kEusers = 87
+
 /** Name and text of a positive errno. */
 export function errnoName(errno: number): [code: string, text: string] {
   const known = getSystemErrorMap().get(-errno)
   if (known !== undefined) return known
   // libuv has no names for some, ENOEXEC among them.
-  const name = Object.entries(constants.errno).find(([, number]) => number === errno)?.[0]
+  const name =
+    errno === kEusers ? 'EUSERS' : Object.entries(constants.errno).find(([, number]) => number === errno)?.[0]
   return [name ?? `E${errno}`, name === 'ENOEXEC' ? 'exec format error' : `error ${errno}`]
 }
 

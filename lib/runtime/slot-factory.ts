@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto'
 import { join, relative } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Cgroup } from '../cgroup/driver.ts'
 import { SyscallError } from '../errors.ts'
+import { isNativeError } from '../launcher/fs-native.ts'
 import type { Launcher } from '../launcher/launcher.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
+import type { Step } from '../plan/ops.ts'
 import { buildPreparePlan, type ExtraOverlay, type RootInput } from '../plan/prepare-plan.ts'
 import { kSlot } from '../plan/slots.ts'
 import { etcFiles } from '../rootfs/etc-files.ts'
@@ -131,7 +134,7 @@ export class SlotFactory {
         root,
         bindsAhead: !privileged,
       })
-      return launcher.clone(steps, descriptors.fds)
+      return await cloneWhenThereIsRoom(launcher, steps, descriptors.fds)
     } finally {
       descriptors.close()
     }
@@ -192,6 +195,25 @@ export class SlotFactory {
     const { hosts, resolvConf } = this.#parts.host
     return {
       ...etcFiles({ hostname, network, address: null, dns, extraHosts, hostHosts: hosts, hostResolvConf: resolvConf }),
+    }
+  }
+}
+
+const kRoomTries = 500
+const kRoomRetryMs = 10
+
+/** The launcher's socket holds some requests only: on a machine under load the launcher may be late to take them. */
+async function cloneWhenThereIsRoom(
+  launcher: Launcher,
+  steps: readonly Step[],
+  fds: readonly number[],
+): Promise<LauncherChild> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return launcher.clone(steps, fds)
+    } catch (error) {
+      if (!isNativeError(error, 'EAGAIN') || tries >= kRoomTries) throw error
+      await delay(kRoomRetryMs)
     }
   }
 }

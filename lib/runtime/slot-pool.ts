@@ -10,17 +10,20 @@ export interface SlotPoolOptions {
   idleMs: number
 }
 
+const kUsesBeforePreparing = 2
+
 interface Shelf {
   profile: SlotProfile
   ready: Slot[]
   making: number
+  uses: number
   timer: NodeJS.Timeout | undefined
   /** Set after a failure: no more are made ahead until one was made on demand. */
   broken: boolean
 }
 
 /**
- * Keeps prepared children, so that a container starts with its image only. A profile is prepared ahead from its first use on;
+ * Keeps prepared children, so that a container starts with its image only. A profile is prepared ahead from its second use on;
  * what nobody asks for ends after `idleMs`.
  */
 export class SlotPool {
@@ -38,6 +41,8 @@ export class SlotPool {
   /** Takes a prepared child, or makes one. Refills behind the caller's back. */
   async take(key: string, makeProfile: () => SlotProfile): Promise<Slot> {
     const shelf = this.#shelves.get(key) ?? this.#addShelf(key, makeProfile())
+    shelf.uses++
+    this.#keepAlive(key, shelf)
     for (let slot = shelf.ready.pop(); slot !== undefined; slot = shelf.ready.pop()) {
       if (!slot.child.ended) return slot
       this.#discard(slot)
@@ -62,7 +67,8 @@ export class SlotPool {
   refill(key: string): void {
     const shelf = this.#shelves.get(key)
     if (shelf === undefined || this.#closed || this.#options.size === 0) return
-    this.#keepAlive(key, shelf)
+    // What is used once, such as a container with a host name of its own, is not prepared for.
+    if (shelf.uses < kUsesBeforePreparing) return
     while (!shelf.broken && shelf.ready.length + shelf.making < this.#options.size) {
       shelf.making++
       this.#run(this.#makeOne(shelf))
@@ -87,7 +93,7 @@ export class SlotPool {
   }
 
   #addShelf(key: string, profile: SlotProfile): Shelf {
-    const shelf: Shelf = { profile, ready: [], making: 0, timer: undefined, broken: false }
+    const shelf: Shelf = { profile, ready: [], making: 0, uses: 0, timer: undefined, broken: false }
     this.#shelves.set(key, shelf)
     return shelf
   }

@@ -103,11 +103,7 @@ async function takeSlot(runtime: Runtime, key: string, makeProfile: () => SlotPr
     return await runtime.pool.take(key, makeProfile)
   } catch (error) {
     if (!(error instanceof SyscallError)) throw wrapNative(error)
-    throw new ContainerStartError(`The container could not be prepared: ${error.message}`, {
-      exitCode: 125,
-      step: error.step,
-      cause: error,
-    })
+    throw setUpError('prepared', error)
   }
 }
 
@@ -186,17 +182,23 @@ async function isDirectory(source: string): Promise<boolean> {
   }
 }
 
+/** Says which stage failed; the hint stays last, and is there once. */
+function setUpError(stage: string, error: SyscallError): ContainerStartError {
+  const { hint, step } = error
+  const reason = hint === undefined ? error.message : error.message.replace(` Hint: ${hint}`, '')
+  return new ContainerStartError(`The container could not be ${stage}: ${reason}`, {
+    exitCode: 125,
+    step,
+    hint,
+    cause: error,
+  })
+}
+
 const kNotExecutable = new Set(['EACCES', 'ENOEXEC', 'EISDIR', 'EPERM'])
 
 function startError(error: unknown, spec: RuntimeSpec): unknown {
   if (!(error instanceof SyscallError)) return error
-  if (error.step !== 'exec') {
-    return new ContainerStartError(`The container could not be started: ${error.message}`, {
-      exitCode: 125,
-      step: error.step,
-      cause: error,
-    })
-  }
+  if (error.step !== 'exec') return setUpError('started', error)
   const [program = ''] = spec.process.args
   if (error.code === 'ENOENT') return notFound(error, program, spec)
   const exitCode = kNotExecutable.has(error.code) ? 126 : 125

@@ -44,27 +44,30 @@ class RunningJanitor {
   RunningJanitor() {
     // It closes descriptor 3, which in the launcher is the socket to Node.
     placeholder_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    pid_ = start_janitor(&socket_);
-    REQUIRE(pid_ > 0);
+    REQUIRE(start_janitor(&link_));
   }
   ~RunningJanitor() {
     end();
     close(placeholder_);
   }
-  int socket() const { return socket_; }
+  int socket() const { return link_.socket; }
+  JanitorLink* link() { return &link_; }
   // Closes the socket and waits; returns its wait status.
   int end() {
-    if (pid_ <= 0) return -1;
-    close(socket_);
+    if (link_.pid <= 0) return -1;
+    janitor_flush(&link_, true);
+    close(link_.socket);
     int status = -1;
-    waitpid(pid_, &status, 0);
-    pid_ = -1;
+    waitpid(link_.pid, &status, 0);
+    link_.pid = -1;
+    free(link_.backlog);
+    link_.backlog = nullptr;
     return status;
   }
 
  private:
-  int placeholder_, socket_ = -1;
-  pid_t pid_;
+  int placeholder_;
+  JanitorLink link_ = {};
 };
 
 }  // namespace
@@ -164,7 +167,7 @@ TEST_CASE("the janitor removes what it is told, and ends with its socket") {
   scratch.make_directory("cg");
   RunningJanitor janitor;
   std::string entries = "d" + scratch.path("tree") + '\0' + "c" + scratch.path("cg") + '\0';
-  janitor_remove(janitor.socket(), entries.data(), entries.size());
+  janitor_remove(janitor.link(), entries.data(), entries.size());
   CHECK(eventually([&] { return !scratch.exists("tree") && !scratch.exists("cg"); }));
   CHECK(scratch.exists("kept/file"));
   CHECK(janitor.end() == 0);
@@ -177,7 +180,7 @@ TEST_CASE("what the janitor was told before its socket closed is done before it 
     std::string name = "tree-" + std::to_string(i);
     scratch.make_directory(name.c_str());
     std::string entry = "d" + scratch.path(name.c_str()) + '\0';
-    janitor_remove(janitor.socket(), entry.data(), entry.size());
+    janitor_remove(janitor.link(), entry.data(), entry.size());
   }
   CHECK(janitor.end() == 0);
   for (int i = 0; i < 50; i++) CHECK_FALSE(scratch.exists(("tree-" + std::to_string(i)).c_str()));
@@ -191,11 +194,12 @@ TEST_CASE("the janitor survives messages about processes that are gone, unknown,
     _exit(0);
   }
   for (int i = 0; i < 200; i++) janitor_hold(janitor.socket(), child);
-  janitor_exited(janitor.socket(), 1'000'000);
+  janitor_exited(janitor.link(), 1'000'000);
   janitor_hold(janitor.socket(), 1'000'000);
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
-  janitor_exited(janitor.socket(), child);
+  janitor_exited(janitor.link(), child);
+  janitor_flush(janitor.link(), true);
   // A message too short to be one ends it, as the end of the socket does.
   CHECK(send(janitor.socket(), "x", 1, MSG_NOSIGNAL) == 1);
   CHECK(janitor.end() == 0);

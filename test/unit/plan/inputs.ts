@@ -66,6 +66,7 @@ export function startInput(spec: RuntimeSpec, changes: Partial<StartInput> = {})
     bindSlots: new Map(),
     bindsAhead: false,
     cgroupViews: [],
+    volumes: [],
     stdio: [32, 33, 34],
     seccomp: new Uint8Array([1, 2, 3]),
     ...changes,
