@@ -53,6 +53,6 @@ for (const userns of ['auto', 'host'] as const) {
       userns,
       tty: true,
     })
-    assert.match(stdout, /^\/dev\/pts\/0\r\n0\r\nptmx\r\n[^]*tty opened/)
+    assert.match(stdout, /^\/dev\/pts\/0\r\n0\r\nptmx\r\n[\s\S]*tty opened/)
   })
 }
