@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "steps.h"
@@ -126,7 +127,16 @@ int overlay_new(Context* ctx, const int* layers, int count, int64_t flags, uint6
   return result;
 }
 
-// mount(2): a page of options, for kernels without lowerdir+ (before 6.8).
+// Whether overlay has lowerdir+ (Linux 6.8). Trying it on an older one works, but leaves a line in the kernel's log
+// each time.
+bool has_lowerdir_plus() {
+  struct utsname name;
+  unsigned major_number = 0, minor_number = 0;
+  if (uname(&name) != 0 || sscanf(name.release, "%u.%u", &major_number, &minor_number) != 2) return true;
+  return major_number > 6 || (major_number == 6 && minor_number >= 8);
+}
+
+// mount(2): a page of options, for kernels without lowerdir+.
 int overlay_old(Context* ctx, const int* layers, int count, int64_t flags, uint64_t attr, int target) {
   char data[4096];
   size_t used = static_cast<size_t>(snprintf(data, sizeof data, "lowerdir="));
@@ -247,7 +257,8 @@ WHERRY_STEP(overlay) {
   int target = result == 0 ? target_fd(ctx, step.integer(1), path, true) : -1;
   if (result == 0 && target < 0) result = target;
   if (result == 0) {
-    result = overlay_new(ctx, layers, count, step.integer(2), attr, target, step.integer(0));
+    result = -ENOSYS;
+    if (has_lowerdir_plus()) result = overlay_new(ctx, layers, count, step.integer(2), attr, target, step.integer(0));
     bool old_kernel = result == -ENOSYS || (result == -EINVAL && strcmp(ctx->call, "fsconfig") == 0);
     if (old_kernel) {
       result = overlay_old(ctx, layers, count, step.integer(2), attr, target);
