@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { after, test } from 'node:test'
-import { Container, type RunOptions } from '../../lib/container.ts'
+import { Container } from '../../lib/container.ts'
 import { Engine } from '../../lib/engine.ts'
 import { ContainerStartError, SyscallError, type WherryError } from '../../lib/errors.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
@@ -12,6 +12,8 @@ import { runChild } from '../helpers/run-child.ts'
 import { needsContainers, until } from '../integration/rootfs.ts'
 import { cgroupsOf, read, useFaultRoot } from './fault-root.ts'
 import { type Injection, withFaults } from './injection.ts'
+
+type TextOptions = Omit<RunOptions, 'encoding'>
 
 const kTimeoutMs = 60_000
 
@@ -31,14 +33,14 @@ const kUserns: readonly Userns[] = ['auto', 'host']
 
 /** Uses a little of everything. */
 async function runFully(engine: Engine, userns: Userns): Promise<string> {
-  const options: RunOptions = {
+  const options: TextOptions = {
     engine,
     userns,
     cwd: '/made/for/this',
     mounts: [
       { type: 'tmpfs', target: '/scratch' },
       { type: 'bind', source: '/usr/share', target: '/bound', readOnly: true },
-    ],
+    ] as const,
     ulimits: { nofile: 100 },
   }
   const script =

@@ -6,7 +6,7 @@ import { chmod, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before } from 'node:test'
-import { Container, type RunOptions } from '../../lib/container.ts'
+import { type RunOptions as AnyRunOptions, Container } from '../../lib/container.ts'
 import { Engine } from '../../lib/engine.ts'
 import { Image } from '../../lib/image.ts'
 import type { RunResult } from '../../lib/run-result.ts'
@@ -14,13 +14,18 @@ import { checkLeftovers } from '../helpers/leftovers.ts'
 import { missing } from '../helpers/needs.ts'
 import { makeRootfsDir, packRootfs } from '../integration/rootfs.ts'
 
+type TextOptions = Omit<RunOptions, 'encoding'>
+
+/** Options of a run whose output is text. */
+export type RunOptions = AnyRunOptions & { encoding?: BufferEncoding | undefined }
+
 /** An image made by an attacker, and runs of it. */
 export interface Attack {
   readonly engine: Engine
   readonly dir: string
   /** Runs a shell script as the container's root; the exit code does not matter. @returns what it printed */
-  sh(script: string, options?: RunOptions): Promise<string>
-  run(command: readonly string[], options?: RunOptions): Promise<RunResult>
+  sh(script: string, options?: TextOptions): Promise<string>
+  run(command: readonly string[], options?: TextOptions): Promise<RunResult>
 }
 
 /** What an attack file needs. */

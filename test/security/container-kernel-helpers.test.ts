@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // CVE-2022-0492 and its kin: settings that make the kernel run a program of the attacker's choice as root of the host.
+// The attacks only open the files for writing, and write nothing: where a defence is missing, the host must not suffer for it.
 // Checked: with cgroup file systems mounted read-write and userns 'host' the first test writes release_agent; without
 // readonly_path of /proc/sys the second writes core_pattern.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { needsContainers } from '../integration/rootfs.ts'
 import { useAttack } from './container-attacks.ts'
@@ -25,9 +25,9 @@ for (const userns of ['auto', 'host'] as const) {
     if (!needsContainers(t)) return
     const output = await attack.sh(
       `for group in /sys/fs/cgroup /sys/fs/cgroup/*; do
-         mkdir $group/escape && echo MADE $group
+         mkdir $group/escape && rmdir $group/escape && echo MADE $group
          for file in release_agent notify_on_release cgroup.procs memory.limit_in_bytes; do
-           test -e $group/$file && echo 1 > $group/$file && echo WROTE $group/$file
+           test -e $group/$file && true >> $group/$file && echo WROTE $group/$file
          done
        done
        mkdir /tmp/cgrp && mount -t cgroup -o memory cgroup /tmp/cgrp && echo MOUNTED
@@ -43,15 +43,11 @@ for (const userns of ['auto', 'host'] as const) {
 
   test(`settings of the kernel cannot be written (userns ${userns})`, async (t) => {
     if (!needsContainers(t)) return
-    const before = kSettings.map(readSetting)
     for (const path of kSettings) {
-      const output = await attack.sh(
-        `echo '|/evil' > ${path} && echo WROTE; cat ${path} > /tmp/x; cat /tmp/x > ${path} && echo WROTE`,
-        { userns },
-      )
+      const output = await attack.sh(`test -e ${path} && true >> ${path} && echo WROTE; echo done`, { userns })
       assert.doesNotMatch(output, /WROTE/, path)
+      assert.match(output, /done/)
     }
-    assert.deepEqual(kSettings.map(readSetting), before)
   })
 
   test(`the cgroup namespace hides the host's paths (userns ${userns})`, async (t) => {
@@ -60,12 +56,4 @@ for (const userns of ['auto', 'host'] as const) {
     assert.ok(output.length > 0)
     for (const line of output.trim().split('\n')) assert.match(line, /:\/$/)
   })
-}
-
-function readSetting(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return undefined
-  }
 }

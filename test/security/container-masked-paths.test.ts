@@ -35,9 +35,9 @@ for (const userns of ['auto', 'host'] as const) {
       assert.equal(output, '', path)
     }
     // A container's root changes the owner and mode of its own node only.
-    await attack.sh('chmod 0 /dev/null; chown 1:1 /dev/null', { userns })
-    const { mode, uid } = statSync('/dev/null')
-    assert.deepEqual([mode, uid], [node.mode, node.uid])
+    await attack.sh('chmod 666 /dev/null', { userns })
+    // Setting the mode that it has already does no harm, and would be seen all the same.
+    assert.equal(statSync('/dev/null').ctimeMs, node.ctimeMs)
   })
 
   test(`masks cannot be taken off or written through (userns ${userns})`, async (t) => {
@@ -57,7 +57,7 @@ for (const userns of ['auto', 'host'] as const) {
       const output = await attack.sh(`test -e ${path} && grep -c " ${path} ro" /proc/self/mountinfo`, { userns })
       if (output !== '') assert.equal(output, '1\n', path)
     }
-    const { stdout } = await attack.run(['/bin/sh', '-c', 'echo b > /proc/sysrq-trigger; echo $?'], { userns })
+    const { stdout } = await attack.run(['/bin/sh', '-c', 'true >> /proc/sysrq-trigger; echo $?'], { userns })
     assert.match(stdout, /^[12]\n$/)
   })
 

@@ -34,10 +34,10 @@ for (const userns of ['auto', 'host'] as const) {
       '1',
       '2',
     ])
-    // What root without CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SYS_TIME, CAP_SYS_MODULE cannot do.
+    // What root without CAP_SYS_ADMIN or CAP_NET_ADMIN cannot do.
     const output = await attack.sh(
       'mount -t tmpfs tmpfs /srv && echo GOT; hostname evil && echo GOT; ip link set lo down && echo GOT; ' +
-        'date -s 2001-01-01 2>/dev/null; test $(date +%Y) = 2001 && echo GOT; umount /proc && echo GOT; unshare -m true && echo GOT; echo done',
+        'umount /proc && echo GOT; unshare -m true && echo GOT; echo done',
       { userns },
     )
     assert.doesNotMatch(output, /GOT/)

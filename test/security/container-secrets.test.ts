@@ -7,9 +7,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
-import type { RunOptions } from '../../lib/container.ts'
 import { needsContainers } from '../integration/rootfs.ts'
-import { useAttack } from './container-attacks.ts'
+import { type RunOptions, useAttack } from './container-attacks.ts'
 
 const attack = useAttack()
 const secret = `s3cret-${process.pid}-of-the-environment`
