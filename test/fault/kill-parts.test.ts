@@ -142,9 +142,9 @@ test('prepared children are killed from the host: the next runs do not notice', 
     const { launcher } = await engine.runtime()
     for (let i = 0; i < 3; i++) {
       const victims = (): number[] => childrenOf(launcher.pid).filter((pid) => pid !== janitorOf(launcher.pid))
-      await until(() => victims().length === 4, 'children are prepared')
-      // Four are there; now they are also known.
-      await delay(50)
+      await until(() => victims().length > 0, 'children are prepared')
+      // Let the others come as well.
+      await delay(150)
       for (const pid of victims()) process.kill(pid, 'SIGKILL')
       // The kernel needs a moment, and so does the word of it.
       await delay(100)

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { after, test } from 'node:test'
+import type { RunOptions } from '../../lib/container.ts'
 import { Container } from '../../lib/container.ts'
 import { Engine } from '../../lib/engine.ts'
 import { ContainerStartError, SyscallError, type WherryError } from '../../lib/errors.ts'
@@ -13,7 +14,7 @@ import { needsContainers, until } from '../integration/rootfs.ts'
 import { cgroupsOf, read, useFaultRoot } from './fault-root.ts'
 import { type Injection, withFaults } from './injection.ts'
 
-type TextOptions = Omit<RunOptions, 'encoding'>
+type TextOptions = RunOptions & { encoding?: BufferEncoding | undefined }
 
 const kTimeoutMs = 60_000
 
