@@ -32,13 +32,22 @@ export class Container {
     image: Image | string,
     command: readonly string[] | undefined,
     options: RunOptions & { encoding: 'buffer' },
-  ): Promise<RunResult<Uint8Array>>
-  static run(image: Image | string, command?: readonly string[], options?: RunOptions): Promise<RunResult>
+  ): Promise<RunResult<Buffer>>
+  static run(
+    image: Image | string,
+    command?: readonly string[],
+    options?: RunOptions & { encoding?: BufferEncoding | undefined },
+  ): Promise<RunResult>
+  static run(
+    image: Image | string,
+    command?: readonly string[],
+    options?: RunOptions,
+  ): Promise<RunResult<string | Buffer>>
   static async run(
     image: Image | string,
     command?: readonly string[],
     options: RunOptions = {},
-  ): Promise<RunResult<string | Uint8Array>> {
+  ): Promise<RunResult<string | Buffer>> {
     const normalized = normalizeContainerOptions(command, options)
     const engine = await engineOf(options)
     const source = typeof image === 'string' ? await Image.get(image, { engine }) : image
@@ -46,7 +55,12 @@ export class Container {
     const release = source.use()
     try {
       const runtime = await engine.runtime()
-      return toResult(await runContainer(runtime, source, normalized), normalized)
+      const outcome = await runContainer(runtime, source, normalized).catch((error: unknown) => {
+        throw engine.closed ? engine.closedError(error) : error
+      })
+      // close() ends what still runs; that is no result of the program's.
+      if (engine.closed && outcome.exit.signal !== null && !outcome.timedOut) throw engine.closedError()
+      return toResult(outcome, normalized)
     } finally {
       release()
     }
@@ -60,9 +74,9 @@ async function engineOf(options: RunOptions): Promise<Engine> {
   return engine
 }
 
-function toResult(outcome: RunOutcome, options: NormalizedContainerOptions): RunResult<string | Uint8Array> {
+function toResult(outcome: RunOutcome, options: NormalizedContainerOptions): RunResult<string | Buffer> {
   const { exit } = outcome
-  const decode = (bytes: Buffer): string | Uint8Array =>
+  const decode = (bytes: Buffer): string | Buffer =>
     options.encoding === 'buffer' ? bytes : bytes.toString(options.encoding)
   const result = {
     exitCode: exit.exitCode,
@@ -87,7 +101,7 @@ function toResult(outcome: RunOutcome, options: NormalizedContainerOptions): Run
 
 const kMaxShown = 400
 
-function exitError(result: RunResult<string | Uint8Array>, options: NormalizedContainerOptions): ExitError {
+function exitError(result: RunResult<string | Buffer>, options: NormalizedContainerOptions): ExitError {
   if (result.timedOut) {
     const cause = new TimeoutError('The container', options.timeoutMs ?? 0)
     return new ExitError(cause.message, result, { code: cause.code })

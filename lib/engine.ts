@@ -103,8 +103,13 @@ export class Engine {
 
   /** @throws {WherryError} `ERR_ENGINE_CLOSED` @internal */
   assertOpen(): void {
-    if (this.#closing === undefined) return
-    throw new WherryError(`The engine on ${this.root} is closed.`, {
+    if (this.#closing !== undefined) throw this.closedError()
+  }
+
+  /** @internal */
+  closedError(cause?: unknown): WherryError {
+    return new WherryError(`The engine on ${this.root} is closed.`, {
+      cause,
       code: 'ERR_ENGINE_CLOSED',
       hint: 'open a new one with Engine.open()',
     })
@@ -119,6 +124,7 @@ export class Engine {
 
   /** What runs containers; started by the first one. @internal */
   runtime(): Promise<Runtime> {
+    this.assertOpen()
     if (this.#runtime === undefined) {
       const starting = Runtime.start(this.native, this.store, { prepared: this.#prepared })
       this.#runtime = starting

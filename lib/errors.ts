@@ -216,22 +216,29 @@ function describeValue(value: unknown): string {
 export interface ExitDetails {
   exitCode: number | null
   killSignal: string | null
-  stdout: string | Uint8Array
-  stderr: string | Uint8Array
+  stdout: string | Buffer
+  stderr: string | Buffer
   oomKilled: boolean
   timedOut: boolean
   durationMs: number
+  usage: { cpuMicros: number; userMicros: number; systemMicros: number; maxRssBytes: number }
+  id: string
 }
 
-/** The container's program failed: it exited with a code other than 0, was killed, or ran out of time. */
+/**
+ * The container's program failed: it exited with a code other than 0 or was killed (`code` `ERR_EXIT`), or ran out of time
+ * (`ERR_TIMEOUT`).
+ */
 export class ExitError extends WherryError implements ExitDetails {
   readonly exitCode: number | null
   readonly killSignal: string | null
-  readonly stdout: string | Uint8Array
-  readonly stderr: string | Uint8Array
+  readonly stdout: string | Buffer
+  readonly stderr: string | Buffer
   readonly oomKilled: boolean
   readonly timedOut: boolean
   readonly durationMs: number
+  readonly usage: ExitDetails['usage']
+  readonly id: string
   /** The whole result. */
   readonly result: ExitDetails
 
@@ -244,6 +251,8 @@ export class ExitError extends WherryError implements ExitDetails {
     this.oomKilled = result.oomKilled
     this.timedOut = result.timedOut
     this.durationMs = result.durationMs
+    this.usage = result.usage
+    this.id = result.id
     this.result = result
   }
 }

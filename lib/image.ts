@@ -128,7 +128,8 @@ export class Image {
 
   /**
    * The host's own files as an image: its root is the lower layer, nothing is copied, and what containers write never reaches
-   * the host.
+   * the host. As root, container root can read what root can read on the host, also files of mode 0600 such as /etc/shadow and
+   * private keys: name what it shall not see in `hide`. The state directory is always hidden.
    *
    * @throws {InvalidOptionError}
    */

@@ -10,7 +10,7 @@ export interface RunUsage {
 }
 
 /** How a run ended. */
-export interface RunResult<T extends string | Uint8Array = string> extends ExitDetails {
+export interface RunResult<T extends string | Buffer = string> extends ExitDetails {
   /** Exit code; `null` when a signal ended the program. */
   exitCode: number | null
   /** `'SIGKILL'` and so on; `null` when the program exited by itself. */

@@ -46,7 +46,7 @@
   X(controlling_tty, 1, 1, 0, 0, 0, false)  \
   X(open_pty, 4, 4, 1, 1, 3, false)         \
   X(close_others, 0, 0, 0, 0, 0, false)     \
-  X(setgroups, 0, 64, 0, 0, 0, false)       \
+  X(setgroups, 0, 250, 0, 0, 0, false)      \
   X(setresgid, 1, 1, 0, 0, 0, false)        \
   X(setresuid, 1, 1, 0, 0, 0, false)        \
   X(bounding, 1, 1, 0, 0, 0, false)         \

@@ -23,7 +23,7 @@ constexpr int kMaxCapability = 63;
 
 // Raw calls: libc's wrappers may signal other threads, of which there are none here.
 WHERRY_STEP(setgroups) {
-  gid_t groups[64];
+  gid_t groups[250];
   for (int i = 0; i < step.int_count; i++) groups[i] = static_cast<gid_t>(step.integer(i));
   return check(ctx, "setgroups", syscall(SYS_setgroups, static_cast<size_t>(step.int_count), groups));
 }

@@ -94,8 +94,10 @@ const kFiles: readonly string[] = [
  * holds itself. Bits that have no name yet are left out.
  */
 export function parseCapabilities(status: string): string[] {
+  const uid = Number(/^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1] ?? 0)
   const mask = (field: string) => BigInt(`0x${new RegExp(`^${field}:\\s+([0-9a-f]+)`, 'm').exec(status)?.[1] ?? '0'}`)
-  const usable = mask('CapBnd') & mask('CapPrm')
+  // An ordinary user holds none, and has all of the bounding set in a user namespace of its own.
+  const usable = uid === 0 ? mask('CapBnd') & mask('CapPrm') : mask('CapBnd')
   return kCapabilityNames.filter((_, bit) => ((usable >> BigInt(bit)) & 1n) === 1n)
 }
 

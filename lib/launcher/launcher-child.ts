@@ -103,7 +103,7 @@ export class LauncherChild {
     this.#exitEvent = event
     this.#pidfd?.close()
     this.#pidfd = undefined
-    this.#settlePrepared?.reject(endedEarly())
+    // Whoever waits for the preparation hears from the status socket, which knows the failing step.
     this.#resolveExited(event)
   }
 

@@ -94,11 +94,11 @@ export interface ContainerOptions<E = unknown> {
   stopSignal?: string | number | undefined
   /** Time between `stopSignal` and SIGKILL, in milliseconds. @default 10_000 */
   stopTimeoutMs?: number | undefined
-  /** Ends the container after this time, in milliseconds, and rejects. @default no limit */
+  /** Ends the container with SIGKILL after this time, in milliseconds, and rejects. @default no limit */
   timeoutMs?: number | undefined
   /** Bytes of stdout, and of stderr, kept in memory before the run is ended. @default 100 MiB */
   maxOutputBytes?: number | undefined
-  /** Aborting ends the container, cleans up, and rejects with `signal.reason`. */
+  /** Aborting ends the container with SIGKILL, cleans up, and rejects with `signal.reason`. */
   signal?: AbortSignal | undefined
   /** Mounts the root file system read-only. @default false */
   readOnly?: boolean | undefined
@@ -146,9 +146,9 @@ export interface ContainerOptions<E = unknown> {
   dns?: readonly string[] | undefined
   /** Further lines of /etc/hosts: host name to address. */
   extraHosts?: Readonly<Record<string, string>> | undefined
-  /** Name to find the container by; letters, digits, `_`, `.`, `-`, at least two characters. */
+  /** Name of the container, for messages: `Container.run` leaves none behind to be found by it. Format: letters, digits, `_`, `.`, `-`, at least two characters. */
   name?: string | undefined
-  /** Free-form metadata. */
+  /** Free-form metadata; `Container.run` keeps it nowhere. */
   labels?: Readonly<Record<string, string>> | undefined
   /** Platform of the image: `'linux/arm64'`. @default the host's */
   platform?: string | undefined

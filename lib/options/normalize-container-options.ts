@@ -244,7 +244,9 @@ function normalizeRun(
 
 function normalizeOutput(option: string, value: unknown): OutputOption {
   if (value instanceof Writable) return value
-  return checkWord(option, value as string | undefined, ['pipe', 'inherit', 'ignore'])
+  const words = ['pipe', 'inherit', 'ignore'] as const
+  if (value === undefined || words.some((word) => word === value)) return checkWord(option, value, words)
+  throw new InvalidOptionError(option, "'pipe', 'inherit', 'ignore' or a Writable", value)
 }
 
 function normalizeStdin(options: ContainerOptions): NormalizedContainerOptions['stdin'] {

@@ -55,8 +55,8 @@ export interface MountWords {
 export function parseMountWords(options: readonly string[] = []): MountWords {
   const result: MountWords = { attr: 0, recursive: options.includes('rbind'), propagation: 0, data: [] }
   for (const word of options) {
-    const attr = attributes[word]
-    const propagation = propagations[word]
+    const attr = Object.hasOwn(attributes, word) ? attributes[word] : undefined
+    const propagation = Object.hasOwn(propagations, word) ? propagations[word] : undefined
     if (attr !== undefined) result.attr |= attr
     else if (propagation !== undefined) result.propagation = propagation
     else if (!ignored.has(word)) result.data.push(word)

@@ -41,6 +41,8 @@ export interface RootInput {
   /** Whether overlay keeps its marks in user.* (needed in a user namespace), and whether it may skip syncing. */
   userXattr: boolean
   volatile: boolean
+  /** Whether device nodes that an image holds stay dead. */
+  noDevices: boolean
   /** Paths of the container covered because they are not for it (`Image.host()`'s `hide`). */
   hide: readonly string[]
 }
@@ -120,6 +122,9 @@ export function buildPreparePlan(input: PrepareInput): Step[] {
     ...placeStandardMounts(spec),
     ...hostTreeSteps(input.root.host),
     ...input.root.overlays.map((overlay) => extraOverlay(input.root, overlay)),
+    ...(input.root.host === null
+      ? []
+      : [step('fsmount', 'mount /var/tmp', [-1, kSlot.root, kMountAttr.nosuid], ['tmpfs', '/var/tmp', 'mode=1777'])]),
     ...input.root.hide.map((path) => step('mask_path', `hide ${path}`, [kSlot.root], [path])),
     ...(input.bindsAhead ? spec.mounts.filter(isBindMount).map(bindStep) : []),
     step('pivot_root', 'enter the root', [kSlot.root]),
@@ -266,6 +271,10 @@ function overlayFlags({ userXattr, volatile }: RootInput): number {
   return (userXattr ? kOverlay.userXattr : 0) | (volatile ? kOverlay.volatile : 0)
 }
 
+function overlayAttr({ noDevices }: RootInput): number {
+  return noDevices ? kMountAttr.nodev : 0
+}
+
 function rootSteps(input: RootInput): Step[] {
   const { root, stage, state } = kSlot
   return [
@@ -274,7 +283,7 @@ function rootSteps(input: RootInput): Step[] {
     step(
       'overlay',
       'mount the root file system',
-      [root, stage, overlayFlags(input), 0],
+      [root, stage, overlayFlags(input), overlayAttr(input)],
       ['root', `${state}/${input.upper}`, `${state}/${input.work}`, `${stage}/skel`, ...input.lowers],
     ),
   ]
@@ -303,6 +312,9 @@ function hostTreeSteps(host: HostTree | null): Step[] {
   const bindFlags = 1
   return [
     ...host.links.map(([path, target]) => step('symlink', `link ${path}`, [kSlot.root], [target, path.slice(1)])),
+    // Directories of ids that are not mapped cannot be written to: where everybody writes, there is something of its own.
+    step('mkdir', 'make /tmp', [kSlot.root, 0o1777, 0], ['tmp']),
+    step('mkdir', 'make /run', [kSlot.root, 0o755, 0], ['run']),
     ...host.readOnly.map((path) =>
       step(
         'bind',
@@ -318,7 +330,7 @@ function extraOverlay(input: RootInput, { target, upper, work, lower }: ExtraOve
   return step(
     'overlay',
     `mount the file system of ${target}`,
-    [-1, kSlot.root, overlayFlags(input), 0],
+    [-1, kSlot.root, overlayFlags(input), overlayAttr(input)],
     [target, `${kSlot.state}/${upper}`, `${kSlot.state}/${work}`, lower],
   )
 }

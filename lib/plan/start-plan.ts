@@ -140,7 +140,7 @@ function identitySteps({ spec, seccomp }: StartInput): Step[] {
     0,
   )
   const filter = seccomp === undefined ? [] : [step('seccomp', 'install the system call filter', [flags], [seccomp])]
-  const groups = [...new Set(user.additionalGids ?? [])].slice(0, 64)
+  const groups = [...new Set(user.additionalGids ?? [])]
   return [
     step('bounding', 'reduce the capability bounding set', [mask(capabilities?.bounding)]),
     // Without no_new_privs a filter needs CAP_SYS_ADMIN, which is gone after the next steps.

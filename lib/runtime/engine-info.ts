@@ -97,13 +97,10 @@ function idRanges({ idMapping }: HostContext): EngineFeature {
 }
 
 function idMappedMounts({ facts }: HostContext): EngineFeature {
-  const available = facts.uid === 0 && kernelAtLeast(facts.kernel, 5, 19)
-  return feature(
-    'idMappedMounts',
-    available,
-    `kernel ${facts.kernel}, uid ${facts.uid}`,
-    'needs root and Linux 5.19 or later for overlay.',
-  )
+  // An ordinary user's layers belong to that user already.
+  if (facts.uid !== 0) return { name: 'idMappedMounts', available: true, probe: 'not needed by an ordinary user' }
+  const available = kernelAtLeast(facts.kernel, 5, 19)
+  return feature('idMappedMounts', available, `kernel ${facts.kernel}`, "needs Linux 5.19 or later, or userns: 'host'.")
 }
 
 function controllerFeature(name: string, controllers: readonly string[]): EngineFeature {

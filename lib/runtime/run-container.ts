@@ -24,6 +24,7 @@ export interface RunOutcome {
 }
 
 const kSigkill = 9
+const kStartTries = 6
 /** A program that ends sooner than this does not compete with the making of the next slot. */
 const kRefillDelayMs = 20
 
@@ -44,8 +45,7 @@ export async function runContainer(
   const unwatch = watch(options, stop)
   runtime.launcher.hold()
   try {
-    const container = await start(runtime, image, options, streams)
-    stop.arm(() => container.slot.child.kill(kSigkill))
+    const container = await start(runtime, image, options, streams, stop)
     return await finish(runtime, container, options, streams, stop, started)
   } finally {
     unwatch()
@@ -76,18 +76,25 @@ async function start(
   image: { rootfs: Rootfs; config: ImageRunConfig },
   options: NormalizedContainerOptions,
   streams: StandardStreams,
+  stop: Stop,
 ): Promise<StartedContainer> {
-  try {
-    return await startContainer(runtime, {
-      rootfs: image.rootfs,
-      imageConfig: image.config,
-      options,
-      connect: (descriptors, owner) => streams.connect(descriptors, owner),
-      descriptors: new PlanDescriptors(runtime.native),
-    })
-  } catch (error) {
-    streams.abandon()
-    throw error
+  for (let tries = 1; ; tries++) {
+    try {
+      return await startContainer(runtime, {
+        rootfs: image.rootfs,
+        imageConfig: image.config,
+        options,
+        connect: (descriptors, owner) => streams.connect(descriptors, owner),
+        descriptors: new PlanDescriptors(runtime.native),
+        onSlot: ({ child }) => stop.arm(() => child.kill(kSigkill)),
+      })
+    } catch (error) {
+      streams.abandon()
+      if (stop.reason === 'abort') throw options.signal?.reason
+      // A prepared child may have been killed while it waited, which says nothing about this container.
+      const ended = error instanceof WherryError && error.code === 'ERR_CHILD_ENDED'
+      if (!ended || stop.reason !== undefined || tries >= kStartTries) throw error
+    }
   }
 }
 
@@ -105,7 +112,7 @@ async function finish(
     const refill = setTimeout(container.refill, kRefillDelayMs)
     const exit = await slot.child.exited
     clearTimeout(refill)
-    const [stdout, stderr] = await streams.collect()
+    const [stdout, stderr] = await streams.collect(stop.reason !== undefined)
     if (stop.reason === 'abort') throw options.signal?.reason
     const oomKilled = options.memoryBytes !== null && ((await slot.cgroup.stats()).oomKills ?? 0) > 0
     return {

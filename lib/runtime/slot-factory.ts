@@ -33,6 +33,7 @@ export interface SlotProfile {
   spec: RuntimeSpec
   rootfs: Rootfs
   hasUserNamespace: boolean
+  privileged: boolean
   network: 'none' | 'host'
   dns: readonly string[]
   extraHosts: readonly { host: string; address: string }[]
@@ -115,7 +116,7 @@ export class SlotFactory {
       const privileged = host.facts.uid === 0
       // An ordinary user's process may mount nothing; the child may, in its own namespaces.
       if (privileged) descriptors.own(mounts.clone(this.#parts.root, { idMapped }))
-      const { directories, ...root } = await this.#root(profile.rootfs, scratch, idMapped, descriptors)
+      const { directories, ...root } = await this.#root(profile, scratch, idMapped, descriptors)
       const steps = buildPreparePlan({
         spec: { ...profile.spec, hostname },
         stageDir: host.stageDir,
@@ -141,14 +142,15 @@ export class SlotFactory {
   }
 
   async #root(
-    rootfs: Rootfs,
+    { rootfs, privileged }: SlotProfile,
     scratch: Scratch,
     idMapped: boolean,
     descriptors: PlanDescriptors,
   ): Promise<RootInput & { directories: string[] }> {
     const { root, mounts } = this.#parts
     const below = (path: string): string => relative(root, path)
-    const base = { upper: below(scratch.upper), work: below(scratch.work), userXattr: true, volatile: true }
+    const noDevices = !privileged
+    const base = { upper: below(scratch.upper), work: below(scratch.work), userXattr: true, volatile: true, noDevices }
     if (rootfs.kind === 'layers') {
       const lowers = rootfs.layers.map(({ dir }) => `${kSlot.state}/${below(dir)}`).reverse()
       return { ...base, lowers, overlays: [], detached: [], host: null, hide: [], directories: [] }

@@ -71,7 +71,7 @@ export class SlotPool {
     if (shelf.uses < kUsesBeforePreparing) return
     while (!shelf.broken && shelf.ready.length + shelf.making < this.#options.size) {
       shelf.making++
-      this.#run(this.#makeOne(shelf))
+      this.#run(this.#makeOne(key, shelf))
     }
   }
 
@@ -98,10 +98,10 @@ export class SlotPool {
     return shelf
   }
 
-  async #makeOne(shelf: Shelf): Promise<void> {
+  async #makeOne(key: string, shelf: Shelf): Promise<void> {
     try {
       const slot = await this.#factory.make(shelf.profile)
-      if (this.#closed) this.#discard(slot)
+      if (this.#closed || this.#shelves.get(key) !== shelf) this.#discard(slot)
       else shelf.ready.push(slot)
     } catch {
       // The next container of this profile meets the same error, and reports it.

@@ -41,6 +41,7 @@ export function slotProfile(
     },
     rootfs: rootfs.kind === 'host' ? rootfs : { kind: 'layers', layers: rootfs.layers.map(({ dir }) => ({ dir })) },
     hasUserNamespace: linux.namespaces.some(({ type }) => type === 'user'),
+    privileged: options.privileged,
     network: options.network,
     dns: options.dns,
     extraHosts: options.extraHosts,

@@ -18,6 +18,7 @@ export class StandardStreams {
   readonly #options: NormalizedContainerOptions
   readonly #onOverflow: () => void
   readonly #outputs: (CollectedOutput | undefined)[] = [undefined, undefined]
+  readonly #copied: StreamedOutput[] = []
   readonly #copies: Promise<void>[] = []
   #owner: number | null = null
   #terminal: Terminal | undefined
@@ -55,11 +56,13 @@ export class StandardStreams {
     else input.end()
   }
 
-  /** Reads what the ended program left behind. */
-  async collect(): Promise<[stdout: Buffer, stderr: Buffer]> {
+  /** Reads what the ended program left behind. @param wasStopped — we ended it: streams that still wait are cut off */
+  async collect(wasStopped: boolean): Promise<[stdout: Buffer, stderr: Buffer]> {
+    // Who ended the container does not want to wait for a reader that is slow.
+    if (wasStopped) for (const copy of this.#copied) copy.destroy()
     for (const output of this.#outputs) output?.drain()
     this.#release()
-    if (this.#terminal !== undefined) return [await this.#terminal.end(), kNone]
+    if (this.#terminal !== undefined) return [await this.#terminal.end(wasStopped), kNone]
     if (this.#copies.length > 0) await Promise.all(this.#copies)
     const [stdout, stderr] = this.#outputs
     return [stdout === undefined ? kNone : await stdout.bytes, stderr === undefined ? kNone : await stderr.bytes]
@@ -81,6 +84,7 @@ export class StandardStreams {
     if (stdin.kind === 'ignore') return -1
     if (stdin.kind === 'inherit') return descriptors.lend(0)
     const [ours, theirs] = this.#native.pipe('write')
+    this.#input?.destroy()
     this.#input = new Socket({ fd: ours, readable: false, writable: true })
     // A program that ends without reading its input is no error of the run (EPIPE).
     this.#input.on('error', () => {})
@@ -95,7 +99,9 @@ export class StandardStreams {
     if (target === 'pipe') {
       this.#outputs[fd - 1] = new CollectedOutput(this.#native, ours, this.#options.maxOutputBytes, this.#onOverflow)
     } else {
-      this.#copies.push(copyOut(new StreamedOutput(this.#native, ours), target))
+      const output = new StreamedOutput(this.#native, ours)
+      this.#copied.push(output)
+      this.#copies.push(copyOut(output, target))
     }
     return this.#give(descriptors, theirs)
   }
@@ -106,15 +112,28 @@ export class StandardStreams {
   }
 }
 
-/** Copies with back-pressure, and leaves the target open: it is the caller's. */
+/**
+ * Copies with back-pressure, and leaves the target open: it is the caller's. When the target takes no more, the rest is read and
+ * dropped, so that the container does not wait for a reader that is gone.
+ */
 async function copyOut(source: Readable, target: Writable): Promise<void> {
-  source.pipe(target, { end: false })
-  target.once('close', () => source.destroy())
+  const drop = (): void => {
+    source.unpipe(target)
+    source.resume()
+  }
+  target.once('close', drop).once('error', drop)
+  if (target.destroyed || target.writableEnded || target.errored !== null) source.resume()
+  else source.pipe(target, { end: false })
   await finished(source, { writable: false }).catch(() => undefined)
+  target.off('close', drop).off('error', drop)
 }
 
-/** A source that fails ends the input; the failure itself is the source's owner's to handle. */
+/** A source that fails or is destroyed ends the input; the failure itself is the source's owner's to handle. */
 function pipeInto(source: Readable, input: Writable): void {
-  source.once('error', () => input.destroy())
+  if (source.destroyed) {
+    input.end()
+    return
+  }
+  source.once('error', () => input.destroy()).once('close', () => input.end())
   source.pipe(input)
 }

@@ -33,6 +33,8 @@ export interface StartRequest {
   /** Adds the descriptors of standard input, output and error; -1 for none. Called once a slot is there. */
   connect: (descriptors: PlanDescriptors, owner: number | null) => readonly [number, number, number]
   descriptors: PlanDescriptors
+  /** Told as soon as there is something that can be killed. */
+  onSlot: (slot: Slot) => void
 }
 
 /**
@@ -45,7 +47,9 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
   const { options, descriptors } = request
   const { user, volumes } = mergeConfig(options, request.imageConfig)
   const limits = await limitWrites(runtime, options)
-  for (const mount of options.mounts) if (mount.type === 'bind') await isDirectory(mount.source)
+  for (const [i, mount] of options.mounts.entries()) {
+    if (mount.type === 'bind') await isDirectory(mount.source, `mounts[${i}].source`)
+  }
   const needsCgroup = limits.length > 0 && options.limits === 'strict'
   const key = slotKey(request.rootfs, options, needsCgroup)
   const slot = await takeSlot(runtime, key, () =>
@@ -59,6 +63,7 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
     runtime.pool.putBack(key, slot)
     throw error
   }
+  request.onSlot(slot)
   try {
     if (limits.length > 0) await slot.cgroup.apply(limits)
     const stdio = request.connect(descriptors, hostUid(runtime, spec))
@@ -117,10 +122,24 @@ function wrapNative(error: unknown): unknown {
 }
 
 async function limitWrites(runtime: Runtime, options: NormalizedContainerOptions): Promise<readonly CgroupWrite[]> {
-  // Device rules are for hosts without user namespaces; the default devices are all that a container can reach here.
-  const { devices: _devices, ...wanted } = buildResources(options, runtime.host.facts)
+  const { devices, ...limits } = buildResources(options, runtime.host.facts)
+  // In a user namespace no device node can be made that works; elsewhere the device cgroup decides, as in Docker.
+  const wanted = needsDeviceRules(runtime, options) && devices !== undefined ? { ...limits, devices } : limits
   if (Object.keys(wanted).length === 0) return []
   return planLimits(wanted, await runtime.host.driver.limitHost(), options.limits).writes
+}
+
+/** Whether this container could make device nodes that work, and the device cgroup can stop it (v1 only). */
+function needsDeviceRules(runtime: Runtime, options: NormalizedContainerOptions): boolean {
+  return sharesUserNamespace(runtime, options) && !options.privileged && hasDeviceCgroup(runtime)
+}
+
+function sharesUserNamespace({ host }: Runtime, options: NormalizedContainerOptions): boolean {
+  return options.userns === 'host' && host.facts.uid === 0
+}
+
+function hasDeviceCgroup({ host }: Runtime): boolean {
+  return host.world.hierarchies.some(({ controllers, writable }) => writable && controllers.includes('devices'))
 }
 
 const kNobody: ResolvedUser = { uid: 0, gid: 0, additionalGids: [0], home: '/', name: null }
@@ -133,18 +152,25 @@ function draftSpec(runtime: Runtime, request: StartRequest): RuntimeSpec {
 function buildSpec(runtime: Runtime, request: StartRequest, hostname: string, user: ResolvedUser): RuntimeSpec {
   const { options, imageConfig } = request
   const { facts, idMapping } = runtime.host
-  const needsNamespace = options.userns === 'auto' || facts.uid !== 0
+  const shared = sharesUserNamespace(runtime, options)
+  // Without device rules, a node that root makes would reach the host's devices.
+  const nodes = !shared || options.privileged || hasDeviceCgroup(runtime) || asksFor(options, 'CAP_MKNOD')
+  const boundingCapabilities = facts.boundingCapabilities.filter((name) => nodes || name !== 'CAP_MKNOD')
   return buildRuntimeSpec({
     options,
     imageConfig: { config: imageConfig },
     user,
-    host: facts,
+    host: { ...facts, boundingCapabilities },
     rootfsPath: runtime.store.root,
     hostname: options.hostname ?? hostname,
     cgroupsPath: null,
-    idMap: needsNamespace ? idMapping.map : null,
+    idMap: shared ? null : idMapping.map,
     seccomp: runtime.seccomp.choose,
   })
+}
+
+function asksFor({ capabilities }: NormalizedContainerOptions, name: string): boolean {
+  return capabilities.add.includes(name) || capabilities.add.includes('ALL')
 }
 
 async function bindSources(
@@ -169,15 +195,16 @@ function bindsAhead({ host }: Runtime): boolean {
   return host.facts.uid !== 0
 }
 
-async function isDirectory(source: string): Promise<boolean> {
+async function isDirectory(source: string, option = 'mounts'): Promise<boolean> {
   try {
     return (await stat(source)).isDirectory()
   } catch (error) {
+    const missing = isNativeError(error, 'ENOENT')
     throw new InvalidOptionError(
-      'mounts',
-      'a source that exists',
+      option,
+      'a path that exists on the host',
       source,
-      `create it first (${(error as Error).message}).`,
+      missing ? 'create it first.' : undefined,
     )
   }
 }

@@ -28,7 +28,8 @@ export class Terminal {
   }
 
   /** Waits for the end of the output. @returns what was collected */
-  async end(): Promise<Buffer> {
+  async end(wasStopped: boolean): Promise<Buffer> {
+    if (wasStopped) this.#stream.destroy()
     await this.#ended
     this.#stream.destroy()
     this.#input.destroy()

@@ -217,7 +217,7 @@ function findEntry(entries: readonly IndexEntry[], name: string): IndexEntry {
   if (entry !== undefined) return entry
   throw new NotFoundError(
     `Image ${JSON.stringify(name)} is not in the store.`,
-    'Image.list() shows what is there; Image.load(), Image.import() and Image.pull() add to it',
+    'Image.list() shows what is there; Image.load() adds to it what skopeo copy docker://NAME oci-archive:FILE makes.',
   )
 }
 

@@ -13,6 +13,8 @@ import { type Capability, missing, needs } from '../helpers/needs.ts'
 import { runChild } from '../helpers/run-child.ts'
 import { needsContainers } from './rootfs.ts'
 
+type TextOptions = RunOptions & { encoding?: BufferEncoding | undefined }
+
 checkLeftovers()
 
 /** The imported distribution, or why there is none. */
@@ -57,7 +59,7 @@ const debian = new Debian()
 before(() => debian.make())
 after(() => debian.remove())
 
-type Sh = (script: string, options?: RunOptions) => Promise<string>
+type Sh = (script: string, options?: TextOptions) => Promise<string>
 
 function eachUserns(name: string, body: (sh: Sh) => Promise<void>): void {
   for (const userns of ['auto', 'host'] as const) {

@@ -14,6 +14,8 @@ import { checkLeftovers } from '../helpers/leftovers.ts'
 import { missing, needs } from '../helpers/needs.ts'
 import { fixturePath, probePath } from '../helpers/package-root.ts'
 
+type TextOptions = RunOptions & { encoding?: BufferEncoding | undefined }
+
 const kPasswd = `root:x:0:0:root:/root:/bin/sh
 daemon:x:1:1:daemon:/usr/sbin:/bin/false
 alice:x:1000:1000:Alice:/home/alice:/bin/sh
@@ -126,12 +128,12 @@ export class Fixture {
   }
 
   /** Runs a command in the imported image. */
-  run(command: readonly string[] | undefined, options: RunOptions = {}): Promise<RunResult> {
+  run(command: readonly string[] | undefined, options: TextOptions = {}): Promise<RunResult> {
     return Container.run(this.image, command, { engine: this.engine, ...options })
   }
 
   /** Runs a shell script in the imported image. @returns its standard output */
-  async sh(script: string, options: RunOptions = {}): Promise<string> {
+  async sh(script: string, options: TextOptions = {}): Promise<string> {
     return (await this.run(['/bin/sh', '-ec', script], options)).stdout
   }
 
@@ -149,8 +151,8 @@ export interface Setting {
   /** Path of the probe inside. */
   probe: string
   fixture: Fixture
-  run: (command: readonly string[] | undefined, options?: RunOptions) => Promise<RunResult>
-  sh: (script: string, options?: RunOptions) => Promise<string>
+  run: (command: readonly string[] | undefined, options?: TextOptions) => Promise<RunResult>
+  sh: (script: string, options?: TextOptions) => Promise<string>
 }
 
 /** Opens the file's fixture around its tests, and checks that the file leaves nothing behind. */

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { PassThrough, Readable, Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { test } from 'node:test'
-import { Container, type RunOptions } from '../../lib/container.ts'
+import { Container } from '../../lib/container.ts'
 import { runModule } from '../helpers/run-child.ts'
 import { eachSetting, needsContainers, processesWith, until, useFixture } from './rootfs.ts'
 
@@ -33,7 +33,7 @@ function collector(): { stream: Writable; bytes: () => Promise<Buffer> } {
 }
 
 eachSetting(fixture, 'feeds text, bytes and streams into standard input', async ({ run, probe }) => {
-  const cat = async (options: RunOptions): Promise<string> => (await run([probe, 'cat'], options)).stdout
+  const cat = async (options: Parameters<typeof run>[1]): Promise<string> => (await run([probe, 'cat'], options)).stdout
   assert.equal(await cat({}), '')
   assert.equal(await cat({ stdin: 'ignore' }), '')
   assert.equal(await cat({ stdin: 'pipe' }), '')

@@ -77,9 +77,7 @@ test('a child that is let go ends', async (t) => {
   assert.equal((await child.exited).exitCode, 0)
 })
 
-test('a failed step of the first plan is named', {
-  todo: 'the end of the process may be told before the failure is, on another socket',
-}, async (t) => {
+test('a failed step of the first plan is named', async (t) => {
   const steps = [kPlainClone, step('chdir', 'enter a place', [0], ['/does/not/exist']), kAwait]
   const child = startLauncher(t).clone(steps, [])
   await assert.rejects(

@@ -14,8 +14,6 @@ import { checkLeftovers } from '../helpers/leftovers.ts'
 import { missing } from '../helpers/needs.ts'
 import { makeRootfsDir, packRootfs } from '../integration/rootfs.ts'
 
-type TextOptions = Omit<RunOptions, 'encoding'>
-
 /** Options of a run whose output is text. */
 export type RunOptions = AnyRunOptions & { encoding?: BufferEncoding | undefined }
 
@@ -24,8 +22,8 @@ export interface Attack {
   readonly engine: Engine
   readonly dir: string
   /** Runs a shell script as the container's root; the exit code does not matter. @returns what it printed */
-  sh(script: string, options?: TextOptions): Promise<string>
-  run(command: readonly string[], options?: TextOptions): Promise<RunResult>
+  sh(script: string, options?: RunOptions): Promise<string>
+  run(command: readonly string[], options?: RunOptions): Promise<RunResult>
 }
 
 /** What an attack file needs. */

@@ -52,6 +52,7 @@ export function prepareInput(spec: RuntimeSpec, changes: Partial<PrepareInput> =
       host: null,
       userXattr: true,
       volatile: true,
+      noDevices: true,
       hide: [],
     },
     bindsAhead: false,
