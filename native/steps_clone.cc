@@ -144,8 +144,8 @@ WHERRY_STEP(clone) {
   bool mapped = (flags & kNewUser) != 0 && step.text(0).size > 0;
   int gate[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) != 0) return check(ctx, "socketpair", -1);
-  // The launcher hides from ptrace, which makes /proc/PID of its children root's: an ordinary user could not write the maps.
-  // The child hides again by a step of its own.
+  // The launcher hides from ptrace, which makes /proc/PID of its children root's: an ordinary user could not write the
+  // maps. The child hides again by a step of its own.
   if (geteuid() != 0) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   int pidfd = -1;
   pid_t pid = do_clone(flags, cgroup, &pidfd);

@@ -28,6 +28,8 @@ export interface StartInput {
   volumes: readonly string[]
   /** Slots of descriptors 0, 1 and 2; -1 where the terminal or /dev/null serves. */
   stdio: readonly [number, number, number]
+  /** Whether groups may be set: not by an ordinary user without a range of ids (user_namespaces(7)). */
+  setsGroups: boolean
   /** A compiled filter. */
   seccomp: Uint8Array | undefined
 }
@@ -132,7 +134,7 @@ function stdioSteps({ spec, stdio }: StartInput): Step[] {
   ]
 }
 
-function identitySteps({ spec, seccomp }: StartInput): Step[] {
+function identitySteps({ spec, seccomp, setsGroups }: StartInput): Step[] {
   const { user, capabilities, noNewPrivileges } = spec.process
   const mask = (names: readonly string[] | undefined): bigint => BigInt.asIntN(64, capabilityMask(names ?? []))
   const flags = (spec.linux.seccomp?.flags ?? []).reduce(
@@ -146,7 +148,7 @@ function identitySteps({ spec, seccomp }: StartInput): Step[] {
     // Without no_new_privs a filter needs CAP_SYS_ADMIN, which is gone after the next steps.
     ...(noNewPrivileges === true ? [] : filter),
     step('keepcaps', 'keep capabilities while ids change', [1]),
-    step('setgroups', 'set the supplementary groups', groups),
+    ...(setsGroups ? [step('setgroups', 'set the supplementary groups', groups)] : []),
     step('setresgid', `become group ${user.gid}`, [user.gid]),
     step('setresuid', `become user ${user.uid}`, [user.uid]),
     step('capset', 'set the capabilities', [

@@ -74,6 +74,7 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
       cgroupViews: runtime.host.cgroupViews,
       volumes,
       stdio,
+      setsGroups: runtime.host.idMapping.mode !== 'deny',
       seccomp: filterOf(runtime, spec),
     })
     await slot.child.start(steps, descriptors.fds)

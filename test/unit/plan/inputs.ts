@@ -69,6 +69,7 @@ export function startInput(spec: RuntimeSpec, changes: Partial<StartInput> = {})
     cgroupViews: [],
     volumes: [],
     stdio: [32, 33, 34],
+    setsGroups: true,
     seccomp: new Uint8Array([1, 2, 3]),
     ...changes,
   }
