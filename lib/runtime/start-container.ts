@@ -113,11 +113,18 @@ async function takeSlot(runtime: Runtime, key: string, makeProfile: () => SlotPr
   }
 }
 
+const kNoIdMapHint =
+  "the file system of the engine's root, or of / for Image.host(), takes no id-mapped mounts on this kernel: put the root " +
+  "on ext4, xfs or btrfs, or say userns: 'host'."
+
 /** A refusal of the addon on our own side of the launcher, in words. */
 function wrapNative(error: unknown): unknown {
   if (!isNativeError(error)) return error
+  // How a file system says that it takes no id map (tmpfs before Linux 6.3, NFS, FUSE, …).
+  const noIdMap = error.code === 'EINVAL' && error.message.includes('mount_setattr')
   return new ContainerStartError(`The container could not be prepared: ${error.message}.`, {
     exitCode: 125,
+    hint: noIdMap ? kNoIdMapHint : undefined,
     cause: error,
   })
 }

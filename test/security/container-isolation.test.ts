@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Ways around files: keyrings, System V and POSIX IPC, abstract sockets, netlink, other processes.
-// Checked: `network: 'host'` lets the abstract socket through (shown below); without the step session_keyring the key of the
+// Meant to fail so (not tried): `network: 'host'` lets the abstract socket through (shown below); without the step session_keyring the key of the
 // host's session is found.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The environment holds secrets: it is never in a command line, an error or a file.
-// Checked: with the environment among the arguments that describeArguments() shows, the second test fails.
+// Meant to fail so (not tried): with the environment among the arguments that describeArguments() shows, the second test fails.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'

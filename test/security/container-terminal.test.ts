@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // CVE-2017-5226: TIOCSTI types into the terminal that the caller shares with the container.
-// Checked: without the steps setsid and controlling_tty the terminal of the caller is the container's controlling one.
+// Meant to fail so (not tried): without the steps setsid and controlling_tty the terminal of the caller is the container's controlling one.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { needs } from '../helpers/needs.ts'
