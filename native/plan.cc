@@ -41,7 +41,7 @@ size_t check_strings(const uint8_t* data, size_t size, size_t offset, uint8_t co
 }
 
 bool check_slots(const Step& step, uint64_t mask) {
-  for (int i = 0; i < step.int_count; i++) {
+  for (int i = 0; i < step.int_count && i < 64; i++) {
     if ((mask >> i & 1) == 0) continue;
     int64_t slot = step.integer(i);
     if (slot < -1 || slot >= kMaxSlots) return false;
