@@ -28,7 +28,7 @@
       "target_name": "wherry",
       "dependencies": ["launcher", "<!(node -p \"require('node-addon-api').targets\"):node_addon_api"],
       "sources": ["<@(addon_sources)", "<(SHARED_INTERMEDIATE_DIR)/launcher_blob.S"],
-      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "cflags": ["-fvisibility=hidden"],
       "ldflags": ["-Wl,-z,relro,-z,now,-z,noexecstack"]
     }

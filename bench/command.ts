@@ -4,6 +4,12 @@ import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { basename, delimiter, join } from 'node:path'
 
+/** Options of a command. */
+export interface CommandOptions extends SpawnOptions {
+  /** A descriptor for standard input. @default /dev/null */
+  inputFd?: number | undefined
+}
+
 /** How a command ended and what it wrote. */
 export interface CommandResult {
   exitCode: number | null
@@ -16,9 +22,13 @@ export interface CommandResult {
  * Runs a command with child_process.spawn: no standard input, output and error collected.
  * This is both the yardstick of the benchmark and the way its command-line peers are started.
  */
-export function runCommand(file: string, args: readonly string[], options: SpawnOptions = {}): Promise<CommandResult> {
+export function runCommand(
+  file: string,
+  args: readonly string[],
+  { inputFd, ...options }: CommandOptions = {},
+): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(file, args, { ...options, stdio: [inputFd ?? 'ignore', 'pipe', 'pipe'] })
     const stdout: Buffer[] = []
     const stderr: Buffer[] = []
     child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk))
@@ -38,7 +48,7 @@ export function runCommand(file: string, args: readonly string[], options: Spawn
 export async function requireSuccess(
   file: string,
   args: readonly string[],
-  options: SpawnOptions = {},
+  options: CommandOptions = {},
 ): Promise<string> {
   const result = await runCommand(file, args, options)
   if (result.exitCode !== 0) {

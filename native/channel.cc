@@ -109,10 +109,15 @@ void Channel::unref(const Napi::CallbackInfo&) {
 void Channel::deliver(const uint8_t* data, size_t size, const int* fds, int count) {
   Napi::Env env = Env();
   Napi::HandleScope scope(env);
-  Napi::Value message = env.Null();
-  if (data != nullptr) message = Napi::Buffer<uint8_t>::Copy(env, data, size);
-  Napi::Array list = Napi::Array::New(env, static_cast<size_t>(count));
-  for (int i = 0; i < count; i++) list.Set(static_cast<uint32_t>(i), Napi::Number::New(env, fds[i]));
+  napi_value message = nullptr, list = nullptr;
+  if (data != nullptr) message = make_bytes(env, data, size);
+  if (data == nullptr && napi_get_null(env, &message) != napi_ok) return;
+  if (message == nullptr || napi_create_array_with_length(env, static_cast<size_t>(count), &list) != napi_ok) return;
+  for (int i = 0; i < count; i++) {
+    napi_value number;
+    if (napi_create_int32(env, fds[i], &number) != napi_ok) return;
+    if (napi_set_element(env, list, static_cast<uint32_t>(i), number) != napi_ok) return;
+  }
   call_javascript(env, callback_, *context_, {message, list});
 }
 

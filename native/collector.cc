@@ -58,14 +58,16 @@ void Collector::drain(const Napi::CallbackInfo&) { on_readable(); }
 
 void Collector::close(const Napi::CallbackInfo&) { shut(); }
 
-void Collector::emit(const char* event, Napi::Value value) {
-  call_javascript(Env(), callback_, *context_, {Napi::String::New(Env(), event), value});
+void Collector::emit(const char* event, napi_value value) {
+  napi_value name;
+  if (value == nullptr || napi_create_string_utf8(Env(), event, NAPI_AUTO_LENGTH, &name) != napi_ok) return;
+  call_javascript(Env(), callback_, *context_, {name, value});
 }
 
 void Collector::finish() {
   Napi::HandleScope scope(Env());
   [[maybe_unused]] Napi::Value keep = Value();
-  Napi::Value result = Napi::Buffer<uint8_t>::Copy(Env(), bytes_.data(), bytes_.size());
+  napi_value result = make_bytes(Env(), bytes_.data(), bytes_.size());
   std::vector<uint8_t>().swap(bytes_);
   emit("end", result);
   shut();
@@ -84,7 +86,7 @@ void Collector::resume(const Napi::CallbackInfo&) {
 void Collector::keep(const uint8_t* data, size_t size) {
   if (streaming_) {
     Napi::HandleScope scope(Env());
-    emit("data", Napi::Buffer<uint8_t>::Copy(Env(), data, size));
+    emit("data", make_bytes(Env(), data, size));
     return;
   }
   size_t kept = std::min(max_bytes_ - bytes_.size(), size);
@@ -92,7 +94,8 @@ void Collector::keep(const uint8_t* data, size_t size) {
   if (kept == size || overflowed_) return;
   overflowed_ = true;
   Napi::HandleScope scope(Env());
-  emit("overflow", Env().Undefined());
+  napi_value nothing;
+  if (napi_get_undefined(Env(), &nothing) == napi_ok) emit("overflow", nothing);
 }
 
 void Collector::on_readable() {

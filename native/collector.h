@@ -27,7 +27,7 @@ class Collector : public Napi::ObjectWrap<Collector> {
   void shut();
   void on_readable();
   void finish();
-  void emit(const char* event, Napi::Value value);
+  void emit(const char* event, napi_value value);
 
   int fd_ = -1;
   size_t max_bytes_ = 0;

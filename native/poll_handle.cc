@@ -46,12 +46,22 @@ void PollHandle::close() {
   });
 }
 
-void call_javascript(Napi::Env env, const Napi::FunctionReference& callback, const Napi::AsyncContext& context,
-                     const std::initializer_list<napi_value>& arguments) {
-  callback.MakeCallback(env.Global(), arguments, context);
-  if (!env.IsExceptionPending()) return;
-  Napi::Error error = env.GetAndClearPendingException();
-  napi_fatal_exception(env, error.Value());
+// A worker that is being terminated runs no more JavaScript: every call fails then, and must fail quietly.
+// node-addon-api would end the whole process.
+void call_javascript(Napi::Env env, const Napi::FunctionReference& callback, napi_async_context context,
+                     std::initializer_list<napi_value> arguments) {
+  napi_value global, result;
+  if (napi_get_global(env, &global) != napi_ok) return;
+  napi_make_callback(env, context, global, callback.Value(), arguments.size(), arguments.begin(), &result);
+  bool pending = false;
+  napi_value error;
+  if (napi_is_exception_pending(env, &pending) != napi_ok || !pending) return;
+  if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
+}
+
+napi_value make_bytes(Napi::Env env, const uint8_t* data, size_t size) {
+  napi_value result;
+  return napi_create_buffer_copy(env, size, data, nullptr, &result) == napi_ok ? result : nullptr;
 }
 
 Napi::Error system_error(Napi::Env env, int error, const char* call) {

@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include <functional>
+#include <initializer_list>
 
 namespace wherry {
 
@@ -31,8 +32,11 @@ class PollHandle {
 };
 
 // Calls `callback` with its own async context; an exception it throws reaches process.on('uncaughtException').
-void call_javascript(Napi::Env env, const Napi::FunctionReference& callback, const Napi::AsyncContext& context,
-                     const std::initializer_list<napi_value>& arguments);
+void call_javascript(Napi::Env env, const Napi::FunctionReference& callback, napi_async_context context,
+                     std::initializer_list<napi_value> arguments);
+
+// A Buffer with a copy of the bytes, or null where the environment is ending.
+napi_value make_bytes(Napi::Env env, const uint8_t* data, size_t size);
 
 // A JavaScript Error with Node's fields.
 Napi::Error system_error(Napi::Env env, int error, const char* call);

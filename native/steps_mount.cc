@@ -22,12 +22,9 @@ constexpr uint64_t kAttrReadOnly = 1, kAttrNosuid = 2, kAttrNodev = 4, kAttrNoex
 constexpr unsigned kFsopenCloexec = 1, kFsmountCloexec = 1;
 
 unsigned long attr_to_flags(uint64_t attr) {
-  unsigned long flags = 0;
-  if ((attr & kAttrReadOnly) != 0) flags |= MS_RDONLY;
-  if ((attr & kAttrNosuid) != 0) flags |= MS_NOSUID;
-  if ((attr & kAttrNodev) != 0) flags |= MS_NODEV;
-  if ((attr & kAttrNoexec) != 0) flags |= MS_NOEXEC;
-  return flags;
+  auto bit = [attr](uint64_t has, unsigned long gives) { return (attr & has) != 0 ? gives : 0ul; };
+  return bit(kAttrReadOnly, MS_RDONLY) | bit(kAttrNosuid, MS_NOSUID) | bit(kAttrNodev, MS_NODEV) |
+         bit(kAttrNoexec, MS_NOEXEC);
 }
 
 // Opens the target of a mount: the slot itself for an empty path.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { mkdir, writeFile } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findExecutable, requireSuccess } from '../command.ts'
 import { isHybridHost, removeCgroups } from '../files.ts'
@@ -17,6 +17,7 @@ export class OciRuntimeSubject implements Subject {
   readonly #context: SubjectContext
   readonly #freeSlots: number[] = []
   #executable = ''
+  #input: FileHandle | undefined
 
   constructor(name: 'crun' | 'runc', context: SubjectContext) {
     this.name = name
@@ -37,13 +38,19 @@ export class OciRuntimeSubject implements Subject {
     try {
       const id = `${this.#context.cgroupName}-${slot}`
       const state = join(this.#context.directory, 'state')
-      await requireSuccess(this.#executable, ['--root', state, 'run', '--bundle', this.#bundle(slot), id])
+      // An empty file, not /dev/null: these runtimes give standard input to the container's user, and it would be the host's.
+      this.#input ??= await open(join(this.#context.directory, 'input'), 'w+')
+      await requireSuccess(this.#executable, ['--root', state, 'run', '--bundle', this.#bundle(slot), id], {
+        inputFd: this.#input.fd,
+      })
     } finally {
       this.#freeSlots.push(slot)
     }
   }
 
   async dispose(): Promise<void> {
+    await this.#input?.close()
+    this.#input = undefined
     await removeCgroups(this.#context.cgroupName)
   }
 

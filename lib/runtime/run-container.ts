@@ -46,6 +46,7 @@ export async function runContainer(
   runtime.launcher.hold()
   try {
     const container = await start(runtime, image, options, streams, stop)
+    if (container === undefined) return timedOut(started)
     return await finish(runtime, container, options, streams, stop, started)
   } finally {
     unwatch()
@@ -77,7 +78,7 @@ async function start(
   options: NormalizedContainerOptions,
   streams: StandardStreams,
   stop: Stop,
-): Promise<StartedContainer> {
+): Promise<StartedContainer | undefined> {
   for (let tries = 1; ; tries++) {
     try {
       return await startContainer(runtime, {
@@ -93,8 +94,24 @@ async function start(
       if (stop.reason === 'abort') throw options.signal?.reason
       // A prepared child may have been killed while it waited, which says nothing about this container.
       const ended = error instanceof WherryError && error.code === 'ERR_CHILD_ENDED'
+      if (ended && stop.reason === 'timeout') return undefined
       if (!ended || stop.reason !== undefined || tries >= kStartTries) throw error
     }
+  }
+}
+
+/** The time was up before the program ran. */
+function timedOut(started: number): RunOutcome {
+  return {
+    id: '',
+    exit: { pid: 0, exitCode: null, signal: kSigkill, userMicros: 0, systemMicros: 0, maxRssBytes: 0 },
+    killSignal: 'SIGKILL',
+    stdout: Buffer.alloc(0),
+    stderr: Buffer.alloc(0),
+    oomKilled: false,
+    timedOut: true,
+    overflowed: false,
+    durationMs: performance.now() - started,
   }
 }
 

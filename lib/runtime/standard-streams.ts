@@ -113,19 +113,18 @@ export class StandardStreams {
 }
 
 /**
- * Copies with back-pressure, and leaves the target open: it is the caller's. When the target takes no more, the rest is read and
- * dropped, so that the container does not wait for a reader that is gone.
+ * Copies with back-pressure, and leaves the target open: it is the caller's. When the target takes no more, the pipe is closed,
+ * and the program gets SIGPIPE as in a shell.
  */
 async function copyOut(source: Readable, target: Writable): Promise<void> {
-  const drop = (): void => {
-    source.unpipe(target)
-    source.resume()
+  const stop = (): void => {
+    source.destroy()
   }
-  target.once('close', drop).once('error', drop)
-  if (target.destroyed || target.writableEnded || target.errored !== null) source.resume()
+  target.once('close', stop).once('error', stop)
+  if (target.destroyed || target.writableEnded || target.errored !== null) stop()
   else source.pipe(target, { end: false })
   await finished(source, { writable: false }).catch(() => undefined)
-  target.off('close', drop).off('error', drop)
+  target.off('close', stop).off('error', stop)
 }
 
 /** A source that fails or is destroyed ends the input; the failure itself is the source's owner's to handle. */
