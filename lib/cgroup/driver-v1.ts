@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { SyscallError } from '../errors.ts'
 import type { Cgroup } from './cgroup.ts'
 import { fileNames } from './cgroup-fs.ts'
 import type { CgroupHierarchy, CgroupWorld } from './detect.ts'
@@ -157,7 +158,7 @@ export class CgroupDriverV1 implements CgroupDriver {
 
   #prepare(again: boolean): Promise<{ cpusetClones: boolean }> {
     if (this.#prepared === undefined || again) {
-      const prepared = this.#makeParents()
+      const prepared = untilParentsStay(() => this.#makeParents())
       this.#prepared = prepared
       // A failure is reported to those who wait for it, and tried anew by the next.
       prepared.catch(() => {
@@ -189,4 +190,20 @@ function probeOf({ hierarchies }: CgroupWorld): string {
   if (writable.length === 0) return 'this process may make directories in none of the cgroup v1 mounts'
   const controllers = writable.flatMap((hierarchy) => hierarchy.controllers)
   return `the cgroup v1 mounts in /proc/self/mountinfo have only '${controllers.join(' ')}'`
+}
+
+const kParentTries = 20
+
+/**
+ * Engines of several processes share the parents, and the last one to close removes them, maybe between two of our calls.
+ */
+async function untilParentsStay<T>(make: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await make()
+    } catch (error) {
+      const gone = error instanceof SyscallError && (error.code === 'ENODEV' || error.code === 'ENOENT')
+      if (!gone || tries >= kParentTries) throw error
+    }
+  }
 }

@@ -80,7 +80,7 @@ test('the launcher is killed: runs settle, containers die, the engine says so an
   })
 })
 
-test('the launcher is killed at random instants of many starts', { timeout: kTimeoutMs }, async (t) => {
+test('the launcher is killed at random instants of many starts', { timeout: 4 * kTimeoutMs }, async (t) => {
   if (!needsContainers(t)) return
   for (let i = 0; i < 15; i++) {
     await leavesNothing(async () => {

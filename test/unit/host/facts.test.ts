@@ -31,7 +31,8 @@ test('facts come from the files alone', async () => {
     {
       arch: 'x64',
       kernel: '6.1.0-18-amd64',
-      boundingCapabilities: ['CAP_CHOWN', 'CAP_DAC_OVERRIDE'],
+      // All of the bounding set: the user's processes have it in a user namespace of their own.
+      boundingCapabilities: kCapabilityNames.slice(0, 8),
       uid: 1000,
       cpus: 1,
       memoryBytes: 2048 * 1024,
@@ -42,6 +43,11 @@ test('facts come from the files alone', async () => {
       overlay: true,
     },
   )
+})
+
+test('root can hand on what it holds itself', () => {
+  const status = 'Uid:\t0\t0\t0\t0\nCapPrm:\t0000000000000003\nCapBnd:\t00000000000000ff\n'
+  assert.deepEqual(parseCapabilities(status), ['CAP_CHOWN', 'CAP_DAC_OVERRIDE'])
 })
 
 test('missing files mean missing features', async () => {
