@@ -99,10 +99,10 @@ export class CgroupDriverV1 implements CgroupDriver {
     )
   }
 
-  async reserve(name: string): Promise<Cgroup | undefined> {
+  async reserve(name: string, options: { again?: boolean } = {}): Promise<Cgroup | undefined> {
     checkName('name', name)
     if (this.#slots.length === 0) return undefined
-    const { cpusetClones } = await this.#prepare(false)
+    const { cpusetClones } = await this.#prepare(options.again === true)
     const hasCpuset = this.#slots.some(isCpuset)
     return hasCpuset && !cpusetClones ? undefined : this.#cgroup(name, this.#slots, this.#unified !== undefined)
   }

@@ -53,11 +53,11 @@ export class CgroupDriverV2 implements CgroupDriver {
     return new CgroupV2(name, dir)
   }
 
-  async reserve(name: string): Promise<Cgroup | undefined> {
+  async reserve(name: string, options: { again?: boolean } = {}): Promise<Cgroup | undefined> {
     checkName('name', name)
     const parent = await this.#parentDir()
     if (parent === undefined) return undefined
-    await this.#prepare(parent, false)
+    await this.#prepare(parent, options.again === true)
     return new CgroupV2(name, `${parent}/${name}`)
   }
 

@@ -35,8 +35,10 @@ export interface CgroupDriver {
   /**
    * Names a cgroup which the caller makes, by making each of `dirs`; the parents are there. For whoever can do so more cheaply
    * than this process. `undefined` where that would not do: use {@link create}.
+   *
+   * @param options.again — looks after the parents anew: another engine may have removed them. @default false
    */
-  reserve(name: string): Promise<Cgroup | undefined>
+  reserve(name: string, options?: { again?: boolean }): Promise<Cgroup | undefined>
   /** Finds a cgroup made before, by this or another process; `undefined` when no hierarchy has it. */
   open(name: string): Promise<Cgroup | undefined>
   /** Names of the cgroups that exist, sorted. */

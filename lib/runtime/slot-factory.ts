@@ -53,6 +53,15 @@ export interface SlotFactoryParts {
 }
 
 const kMaxAtOnce = 12
+const kParentRetries = 10
+
+/**
+ * Whether an error may come from parents of cgroups that another engine has removed, or is just making: a cpuset that was made
+ * too early has no CPUs, and joining it says ENOSPC.
+ */
+function isParentGone(error: unknown): boolean {
+  return error instanceof SyscallError && ['mkdir', 'cgroup_join', 'open'].includes(error.step ?? '')
+}
 
 /** Makes slots, and unmakes them. */
 export class SlotFactory {
@@ -67,16 +76,19 @@ export class SlotFactory {
 
   /** Starts a child with the first plan, and waits until it is prepared. On failure nothing is left. */
   make(profile: SlotProfile): Promise<Slot> {
-    return this.#limiter.run(() => this.#make(profile, 1))
+    return this.#limiter.run(() => this.#make(profile, 0))
   }
 
-  async #make(profile: SlotProfile, tries: number): Promise<Slot> {
+  async #make(profile: SlotProfile, retries: number): Promise<Slot> {
     const { host, session, readUsers } = this.#parts
     const id = randomBytes(32).toString('hex')
     const hostname = profile.spec.hostname ?? id.slice(0, 12)
     const scratch = session.reserveScratch()
     const name = `${session.id}-${this.#nextCgroup++}`
-    const [reserved, userFiles] = await Promise.all([host.driver.reserve(name), readUsers(profile.rootfs)])
+    const [reserved, userFiles] = await Promise.all([
+      host.driver.reserve(name, { again: retries > 0 }),
+      readUsers(profile.rootfs),
+    ])
     const cgroup = reserved ?? (await host.driver.create(name, { required: profile.needsCgroup }))
     let child: LauncherChild | undefined
     try {
@@ -84,17 +96,15 @@ export class SlotFactory {
       await child.prepared
       return { id, hostname, child, scratch, cgroup, userFiles }
     } catch (error) {
-      // Another engine that closes may take the parents of all cgroups away.
-      const parentsGone = reserved !== undefined && error instanceof SyscallError && error.step === 'mkdir'
-      if (parentsGone && tries > 0) {
-        this.#remove(cgroup, scratch)
-        await host.driver.create(`${name}-again`, { required: profile.needsCgroup }).then((made) => made.remove())
-        return await this.#make(profile, tries - 1)
-      }
-      if (child !== undefined && child.pid !== 0) await child.exited
-      this.#remove(cgroup, scratch)
-      throw error
+      await this.#abandon(child, cgroup, scratch)
+      if (reserved === undefined || retries >= kParentRetries || !isParentGone(error)) throw error
+      return await this.#make(profile, retries + 1)
     }
+  }
+
+  async #abandon(child: LauncherChild | undefined, cgroup: Cgroup, scratch: Scratch): Promise<void> {
+    if (child !== undefined && child.pid !== 0) await child.exited
+    this.#remove(cgroup, scratch)
   }
 
   /** Ends what a slot consists of; a child that still waits is let go. Removal goes on in the background. */
