@@ -34,6 +34,8 @@ struct Launcher {
   int maker_count;
   pid_t* containers;
   size_t container_count, container_capacity;
+  pid_t early[64];  // ends that were reaped before their birth was told; the oldest is overwritten
+  size_t next_early;
   int births[2];  // makers write the pids of their children here
   char* cleanup;
   size_t cleanup_size;
@@ -54,7 +56,15 @@ void add_container(Launcher* l, pid_t pid) {
 
 void drain_births(Launcher* l) {
   pid_t pid;
-  while (read(l->births[0], &pid, sizeof pid) == sizeof pid) add_container(l, pid);
+  while (read(l->births[0], &pid, sizeof pid) == sizeof pid) {
+    bool ended = false;
+    for (pid_t& early : l->early) {
+      if (early != pid) continue;
+      early = 0;
+      ended = true;
+    }
+    if (!ended) add_container(l, pid);
+  }
 }
 
 bool take(pid_t* list, size_t count, pid_t pid) {
@@ -94,8 +104,11 @@ void reap(Launcher* l) {
       continue;
     }
     drain_births(l);
-    if (!take(l->containers, l->container_count, pid)) continue;
-    l->container_count--;
+    if (take(l->containers, l->container_count, pid)) {
+      l->container_count--;
+    } else {
+      l->early[l->next_early++ % 64] = pid;
+    }
     report_exit(pid, status, usage);
     janitor_exited(&l->janitor, pid);
   }
@@ -164,14 +177,16 @@ void cleanup_request(Launcher* l, const uint8_t* data, size_t size) {
   while (l->container_count > 0 || l->maker_count > 0) {
     pid_t pid = wait4(-1, nullptr, 0, nullptr);
     if (pid < 0 && errno == ECHILD) break;
-    if (take(l->makers, static_cast<size_t>(l->maker_count), pid)) l->maker_count--;
     // A maker that was at work may have left one more child.
-    pid_t born;
-    while (read(l->births[0], &born, sizeof born) == sizeof born) {
-      kill(born, SIGKILL);
-      add_container(l, born);
+    drain_births(l);
+    for (size_t i = 0; i < l->container_count; i++) kill(l->containers[i], SIGKILL);
+    if (take(l->makers, static_cast<size_t>(l->maker_count), pid)) {
+      l->maker_count--;
+    } else if (take(l->containers, l->container_count, pid)) {
+      l->container_count--;
+    } else {
+      l->early[l->next_early++ % 64] = pid;
     }
-    if (take(l->containers, l->container_count, pid)) l->container_count--;
   }
   janitor_flush(&l->janitor, true);
   close(l->janitor.socket);
