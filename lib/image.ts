@@ -4,7 +4,6 @@ import { Engine } from './engine.ts'
 import { ConflictError, InvalidOptionError } from './errors.ts'
 import { importRootfs } from './image-archive/import.ts'
 import { type ImageProgress, loadImages } from './image-archive/load.ts'
-import { hostPlatform, parsePlatform } from './image-archive/platform.ts'
 import type { Digest } from './oci/digest.ts'
 import {
   checkRuntimeConfig,
@@ -13,6 +12,7 @@ import {
   kRuntimeConfigFields,
   type Platform,
 } from './oci/image-config.ts'
+import { hostPlatform, parsePlatform } from './oci/platform.ts'
 import { Reference } from './oci/reference.ts'
 import { checkAbsolutePath, checkObject, checkString, unknownOption } from './options/checks.ts'
 import type { StoredImage } from './store/image-store.ts'

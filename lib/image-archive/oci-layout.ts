@@ -12,10 +12,10 @@ import {
   parseJson,
   parseManifest,
 } from '../oci/image-config.ts'
+import { formatPlatform, selectPlatform } from '../oci/platform.ts'
 import { Reference } from '../oci/reference.ts'
 import { type ArchiveFiles, readMember } from './archive-files.ts'
 import { diffIdAt, findBlob, type ImageSource, type LayerSource, readBlob } from './image-source.ts'
-import { formatPlatform, selectPlatform } from './platform.ts'
 
 const kMaxIndexDepth = 4
 const kRefName = 'org.opencontainers.image.ref.name'

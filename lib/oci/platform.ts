@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../errors.ts'
-import type { Descriptor, Platform } from '../oci/image-config.ts'
+import type { Descriptor, Platform } from './image-config.ts'
 
 const kArchitectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', arm: 'arm', arm64: 'arm64' }
 const kMachineNames: Readonly<Record<string, string>> = { x86_64: 'amd64', aarch64: 'arm64', i386: '386' }
