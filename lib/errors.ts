@@ -195,6 +195,72 @@ export class TimeoutError extends WherryError {
   }
 }
 
+/** One entry of the error list in a registry's answer. Bounded and printable, but the registry's words. */
+export interface RegistryDiagnostic {
+  /** Such as `MANIFEST_UNKNOWN`. */
+  readonly code: string
+  readonly message: string
+}
+
+/** What went wrong in a talk with a registry. */
+export interface RegistryErrorDetails {
+  /** HTTP status, or `undefined` where there was no answer. */
+  status?: number | undefined
+  method: string
+  /** Without user, password and secret parameters. */
+  url: string
+  diagnostics?: readonly RegistryDiagnostic[]
+  temporary?: boolean
+  retryAfterMs?: number | undefined
+  code?: string
+  hint?: string | undefined
+  cause?: unknown
+}
+
+/** A registry answered with an error, with nonsense, or not at all. */
+export class RegistryError extends WherryError {
+  readonly status: number | undefined
+  readonly method: string
+  /** Without user, password and secret parameters. */
+  readonly url: string
+  /** The registry's own list of errors, at most 10. @source https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-codes */
+  readonly diagnostics: readonly RegistryDiagnostic[]
+  /** Whether the same request may succeed later. */
+  readonly temporary: boolean
+  /** How long the registry asked to wait, in milliseconds. */
+  readonly retryAfterMs: number | undefined
+
+  constructor(intent: string, reason: string, details: RegistryErrorDetails) {
+    super(`${intent}: ${details.method} ${details.url} ${reason}.`, {
+      ...details,
+      code: details.code ?? 'ERR_REGISTRY',
+    })
+    this.status = details.status
+    this.method = details.method
+    this.url = details.url
+    this.diagnostics = details.diagnostics ?? []
+    this.temporary = details.temporary ?? false
+    this.retryAfterMs = details.retryAfterMs
+  }
+}
+
+/** A registry, or the service that hands out its tokens, refused the credentials or the lack of them. */
+export class RegistryAuthError extends RegistryError {
+  constructor(intent: string, reason: string, details: RegistryErrorDetails) {
+    super(intent, reason, { code: 'ERR_REGISTRY_AUTH', ...details })
+  }
+}
+
+/** An image is of a kind that is not supported, such as Docker schema 1. `feature` names it. */
+export class UnsupportedImageError extends WherryError {
+  readonly feature: string
+
+  constructor(image: string, feature: string, hint?: string) {
+    super(`Image ${image} cannot be used: it has ${feature}.`, { code: 'ERR_UNSUPPORTED_IMAGE', hint })
+    this.feature = feature
+  }
+}
+
 function describeValue(value: unknown): string {
   if (value === null) return 'null'
   switch (typeof value) {

@@ -12,9 +12,13 @@ export {
   LayerError,
   NotFoundError,
   PlatformError,
+  RegistryAuthError,
+  type RegistryDiagnostic,
+  RegistryError,
   SyscallError,
   TimeoutError,
   UnsupportedHostError,
+  UnsupportedImageError,
   WherryError,
 } from './errors.ts'
 export {
