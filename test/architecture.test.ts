@@ -14,7 +14,16 @@ type Level = (typeof LEVELS)[number]
 
 const BASE = new Set(['lib/errors.ts'])
 const PURE_FOLDERS = new Set(['oci', 'plan', 'rootfs', 'options'])
-const EFFECT_FOLDERS = new Set(['store', 'layer', 'image-archive', 'launcher', 'runtime', 'distribution', 'net'])
+const EFFECT_FOLDERS = new Set([
+  'store',
+  'layer',
+  'image-archive',
+  'launcher',
+  'runtime',
+  'distribution',
+  'registry-server',
+  'net',
+])
 const MIXED_FOLDERS = new Set(['cgroup', 'host'])
 
 /** Builtins that only compute. Any other one makes a module an effect. */

@@ -100,6 +100,16 @@ export class Reference {
   }
 }
 
+/** Tells whether `text` can name a repository inside a registry, such as `library/alpine`. */
+export function isRepositoryPath(text: string): boolean {
+  return text.length <= kMaxNameLength && text.split('/').every((component) => kComponentPattern.test(component))
+}
+
+/** Tells whether `text` can be a tag. */
+export function isTag(text: string): boolean {
+  return kTagPattern.test(text)
+}
+
 function splitTail(text: string): { name: string; tag: string | undefined; digest: Digest | undefined } {
   const at = text.indexOf('@')
   const digest = at === -1 ? undefined : parseTailDigest(text, at)
