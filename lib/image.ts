@@ -5,16 +5,10 @@ import { ConflictError, InvalidOptionError } from './errors.ts'
 import { importRootfs } from './image-archive/import.ts'
 import { type ImageProgress, loadImages } from './image-archive/load.ts'
 import type { Digest } from './oci/digest.ts'
-import {
-  checkRuntimeConfig,
-  type ImageConfig,
-  type ImageRuntimeConfig,
-  kRuntimeConfigFields,
-  type Platform,
-} from './oci/image-config.ts'
-import { hostPlatform, parsePlatform } from './oci/platform.ts'
-import { Reference } from './oci/reference.ts'
-import { checkAbsolutePath, checkObject, checkString, unknownOption } from './options/checks.ts'
+import type { ImageConfig, ImageRuntimeConfig, Platform } from './oci/image-config.ts'
+import { hostPlatform } from './oci/platform.ts'
+import { checkAbsolutePath, checkObject, checkString } from './options/checks.ts'
+import { checkDate, checkImageConfig, platformOption, tagReference } from './options/image-options.ts'
 import type { StoredImage } from './store/image-store.ts'
 import type { Store } from './store/store.ts'
 
@@ -171,7 +165,7 @@ export class Image {
   static async load(source: string | Readable, options: ImageLoadOptions = {}): Promise<Image[]> {
     checkObject('', options, ['engine', 'platform', 'signal', 'onProgress'])
     checkSource(source)
-    const platform = platformOption(options.platform)
+    const platform = platformOption(options.platform, arch)
     const store = await storeOf(options)
     const { signal, onProgress } = options
     const images = await loadImages(store, source, { platform, signal, onProgress })
@@ -187,8 +181,8 @@ export class Image {
   static async import(source: string | Readable, options: ImageImportOptions = {}): Promise<Image> {
     checkObject('', options, ['engine', 'platform', 'signal', 'onProgress', 'config', 'reference', 'created'])
     checkSource(source)
-    const platform = platformOption(options.platform)
-    const config = checkConfig(options.config)
+    const platform = platformOption(options.platform, arch)
+    const config = checkImageConfig(options.config)
     const created = checkDate(options.created)
     const references = options.reference === undefined ? [] : [tagReference(options.reference)]
     const store = await storeOf(options)
@@ -287,38 +281,7 @@ function platformOf({ os, architecture, variant }: ImageConfig): Platform {
   return { os, architecture, ...(variant === undefined ? {} : { variant }) }
 }
 
-function platformOption(platform: unknown): Platform {
-  return platform === undefined ? hostPlatform(arch) : parsePlatform(checkString('platform', platform))
-}
-
-function tagReference(text: string): string {
-  const reference = Reference.parse(checkString('reference', text))
-  if (reference.digest !== undefined)
-    throw new InvalidOptionError('reference', 'a name with a tag, without digest', text)
-  return reference.toString()
-}
-
 function checkSource(source: unknown): void {
   if (typeof source === 'string' || source instanceof Readable) return
   throw new InvalidOptionError('source', 'a path or a Readable stream', source)
-}
-
-function checkDate(created: unknown): Date {
-  if (created === undefined) return new Date()
-  if (created instanceof Date && !Number.isNaN(created.getTime())) return created
-  throw new InvalidOptionError('created', 'a valid Date', created)
-}
-
-function checkConfig(config: unknown): ImageRuntimeConfig {
-  if (config === undefined) return {}
-  for (const name of Object.keys(checkObject('config', config))) {
-    if (!kRuntimeConfigFields.includes(name)) throw unknownOption('config', name, kRuntimeConfigFields)
-  }
-  const result = checkRuntimeConfig(config)
-  if ('config' in result) return result.config
-  throw new InvalidOptionError(
-    `config.${result.field}`,
-    result.reason.replace(/^Invalid type: Expected /, ''),
-    undefined,
-  )
 }

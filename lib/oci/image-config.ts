@@ -151,13 +151,26 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
 /**
  * Checks a runtime configuration that came from a caller; unlike one from an image, unknown fields are faults.
  *
- * @returns the configuration, or the path of the first field that does not fit and why.
+ * @returns the configuration, or the path of the first field that does not fit, what it should be, and what it is.
  */
-export function checkRuntimeConfig(value: unknown): { config: ImageRuntimeConfig } | { field: string; reason: string } {
+export function checkRuntimeConfig(
+  value: unknown,
+): { config: ImageRuntimeConfig } | { field: string; expected: string; received: unknown } {
   const result = v.safeParse(strictRuntimeConfigSchema, value)
   if (result.success) return { config: result.output }
   const issue = result.issues[0]
-  return { field: v.getDotPath(issue) ?? '', reason: issue.message }
+  const expected = kTypeWords[issue.expected ?? ''] ?? issue.expected ?? 'another value'
+  return { field: v.getDotPath(issue) ?? '', expected, received: issue.input }
+}
+
+/** What valibot calls the kinds of values, in the words of option errors. */
+const kTypeWords: Readonly<Record<string, string>> = {
+  Array: 'an array of strings',
+  Object: 'an object',
+  string: 'a string',
+  number: 'a number',
+  boolean: 'true or false',
+  never: 'a field of the image specification',
 }
 
 /** Names of the fields of a runtime configuration. */
