@@ -2,6 +2,7 @@
 // The addon's door: what each file offers is listed there.
 #include <napi.h>
 
+#include "addon_state.h"
 #include "channel.h"
 #include "collector.h"
 #include "fs_ops.h"
@@ -10,6 +11,7 @@
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  wherry::init_addon_state(env);
   init_fs_ops(env, exports);
   wherry::init_process_ops(env, exports);
   wherry::Channel::init(env, exports);

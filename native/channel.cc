@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "addon_state.h"
 #include "protocol.h"
 
 namespace wherry {
@@ -36,7 +37,7 @@ Channel::Channel(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     system_error(env, errno, "epoll_ctl").ThrowAsJavaScriptException();
     return;
   }
-  fd_ = fd;
+  fd_ = disown_descriptor(env, fd);
   callback_ = Napi::Persistent(info[1].As<Napi::Function>());
   context_ = std::make_unique<Napi::AsyncContext>(env, "WherryChannel");
   // The object must live as long as libuv may call it: shut() drops this reference.
@@ -75,7 +76,11 @@ void Channel::send(const Napi::CallbackInfo& info) {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxRequestFds)] = {};
   if (count > 0) {
     int fds[kMaxRequestFds];
-    for (int i = 0; i < count; i++) fds[i] = list.Get(static_cast<uint32_t>(i)).ToNumber().Int32Value();
+    for (int i = 0; i < count; i++) {
+      napi_value value;
+      if (napi_get_element(env, list, static_cast<uint32_t>(i), &value) != napi_ok) return;
+      fds[i] = static_cast<int>(number_of(env, value));
+    }
     header.msg_control = control;
     header.msg_controllen = CMSG_SPACE(sizeof(int) * static_cast<size_t>(count));
     cmsghdr* c = CMSG_FIRSTHDR(&header);
@@ -149,6 +154,7 @@ void Channel::on_readable() {
       count = static_cast<int>((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
       std::memcpy(fds, CMSG_DATA(c), sizeof(int) * static_cast<size_t>(count));
     }
+    for (int i = 0; i < count; i++) own_descriptor(Env(), fds[i]);
     deliver(data, static_cast<size_t>(n), fds, count);
   }
 }

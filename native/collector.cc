@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "addon_state.h"
+
 namespace wherry {
 namespace {
 
@@ -33,7 +35,7 @@ Collector::Collector(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     system_error(env, errno, "epoll_ctl").ThrowAsJavaScriptException();
     return;
   }
-  fd_ = fd;
+  fd_ = disown_descriptor(env, fd);
   streaming_ = info[1].As<Napi::Number>().DoubleValue() < 0;
   max_bytes_ = streaming_ ? 0 : static_cast<size_t>(std::min(info[1].As<Napi::Number>().DoubleValue(), 9e15));
   callback_ = Napi::Persistent(info[2].As<Napi::Function>());

@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "addon_state.h"
 #include "fs_ops.h"
 
 namespace wherry {
@@ -88,7 +89,11 @@ Napi::Value js_fsync(const Napi::CallbackInfo& info) { return on_fd<fsync>(info,
 Napi::Value js_fdatasync(const Napi::CallbackInfo& info) { return on_fd<fdatasync>(info, "fdatasync"); }
 Napi::Value js_syncfs(const Napi::CallbackInfo& info) { return on_fd<syncfs>(info, "syncfs"); }
 // EINTR is not retried: on Linux the descriptor is gone by then, and its number may belong to someone else.
-Napi::Value js_close(const Napi::CallbackInfo& info) { return on_fd<close>(info, "close"); }
+Napi::Value js_close(const Napi::CallbackInfo& info) {
+  // Before: once it is closed, another thread may get the number.
+  disown_descriptor(info.Env(), int_of(info, 0));
+  return on_fd<close>(info, "close");
+}
 
 // ofdLock(fd, 'read' | 'write' | 'unlock', { wait }) -> whether the lock was taken.
 Napi::Value js_ofd_lock(const Napi::CallbackInfo& info) {
@@ -107,7 +112,7 @@ Napi::Value js_ofd_lock(const Napi::CallbackInfo& info) {
   } else {
     return throw_type(info.Env(), "the kind of lock must be 'read', 'write' or 'unlock'");
   }
-  const bool wait = info[2].IsObject() && info[2].As<Napi::Object>().Get("wait").ToBoolean().Value();
+  const bool wait = info[2].IsObject() && bool_field(info[2].As<Napi::Object>(), "wait");
   int result;
   do {
     result = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock);

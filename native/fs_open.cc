@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "addon_state.h"
 #include "fs_ops.h"
 
 #ifndef SYS_openat2
@@ -169,7 +170,7 @@ Napi::Value js_openat2(const Napi::CallbackInfo& info) {
   how.mode = static_cast<unsigned long>(number_field(options, "mode", &ok));
   how.resolve = static_cast<unsigned long>(number_field(options, "resolve", &ok));
   if (!ok) return info.Env().Undefined();
-  const bool fallback = options.Get("forceFallback").ToBoolean().Value();
+  const bool fallback = bool_field(options, "forceFallback");
 
   int fd = -ENOSYS;
   if (!fallback) {
@@ -185,7 +186,7 @@ Napi::Value js_openat2(const Napi::CallbackInfo& info) {
                              how.resolve);
   }
   if (fd < 0) return throw_errno(info.Env(), -fd, "openat2", path.c_str());
-  return Napi::Number::New(info.Env(), fd);
+  return Napi::Number::New(info.Env(), own_descriptor(info.Env(), fd));
 }
 
 }  // namespace

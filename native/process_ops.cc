@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <ctime>
-#include <map>
+#include <string>
 
+#include "addon_state.h"
 #include "ops.h"
 #include "plan.h"
 #include "poll_handle.h"
@@ -25,27 +25,6 @@ extern "C" const size_t wherry_launcher_blob_size;
 namespace wherry {
 namespace {
 
-constexpr int kReapTries = 1000;
-constexpr timespec kReapPause = {0, 2'000'000};
-
-// What one Node environment has started. A worker that is terminated takes no leave: its launcher is told and collected
-// here, so that the living process keeps no zombie. The main environment ends with the process; the kernel does it
-// then.
-struct AddonState {
-  bool main_thread = false;
-  std::map<pid_t, int> launchers;  // to a duplicate of the control socket
-
-  ~AddonState() {
-    for (auto [pid, control] : launchers) {
-      if (!main_thread) {
-        shutdown(control, SHUT_RDWR);
-        for (int i = 0; i < kReapTries && waitpid(pid, nullptr, WNOHANG) == 0; i++) nanosleep(&kReapPause, nullptr);
-      }
-      close(control);
-    }
-  }
-};
-
 // new Descriptor(fd): a descriptor that closes with its object, or with the environment.
 class Descriptor : public Napi::ObjectWrap<Descriptor> {
  public:
@@ -54,7 +33,8 @@ class Descriptor : public Napi::ObjectWrap<Descriptor> {
                                           {InstanceAccessor<&Descriptor::get>("fd"),
                                            InstanceMethod<&Descriptor::close_now>("close")}));
   }
-  explicit Descriptor(const Napi::CallbackInfo& info) : ObjectWrap(info), fd_(info[0].ToNumber().Int32Value()) {}
+  explicit Descriptor(const Napi::CallbackInfo& info)
+      : ObjectWrap(info), fd_(disown_descriptor(info.Env(), int_of(info, 0))) {}
   ~Descriptor() override {
     if (fd_ >= 0) close(fd_);
   }
@@ -74,6 +54,12 @@ constexpr int kMfdSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRI
 Napi::Value raise(Napi::Env env, int error, const char* call) {
   system_error(env, error, call).ThrowAsJavaScriptException();
   return env.Undefined();
+}
+
+Napi::Value descriptor_of(Napi::Env env, int fd) { return Napi::Number::New(env, own_descriptor(env, fd)); }
+
+std::string text_of(const Napi::CallbackInfo& info, size_t index) {
+  return info[index].IsString() ? info[index].As<Napi::String>().Utf8Value() : "";
 }
 
 bool write_all(int fd, const unsigned char* data, size_t size) {
@@ -152,17 +138,17 @@ Napi::Value start_launcher(const Napi::CallbackInfo& info) {
     close(pair[0]);
     return raise(env, error, "execveat");
   }
-  env.GetInstanceData<AddonState>()->launchers[pid] = fcntl(pair[0], F_DUPFD_CLOEXEC, 3);
+  env.GetInstanceData<AddonState>()->add_launcher(pid, fcntl(pair[0], F_DUPFD_CLOEXEC, 3));
   Napi::Object result = Napi::Object::New(env);
   result.Set("pid", Napi::Number::New(env, pid));
-  result.Set("fd", Napi::Number::New(env, pair[0]));
+  result.Set("fd", Napi::Number::New(env, own_descriptor(env, pair[0])));
   return result;
 }
 
 Napi::Value pair_of(Napi::Env env, const int* fds) {
   Napi::Array result = Napi::Array::New(env, 2);
-  result.Set(0u, Napi::Number::New(env, fds[0]));
-  result.Set(1u, Napi::Number::New(env, fds[1]));
+  result.Set(0u, Napi::Number::New(env, own_descriptor(env, fds[0])));
+  result.Set(1u, Napi::Number::New(env, own_descriptor(env, fds[1])));
   return result;
 }
 
@@ -177,7 +163,7 @@ Napi::Value socket_pair(const Napi::CallbackInfo& info) {
 Napi::Value make_pipe(const Napi::CallbackInfo& info) {
   int fds[2];
   if (pipe2(fds, O_CLOEXEC) != 0) return raise(info.Env(), errno, "pipe2");
-  bool reads = info[0].ToString().Utf8Value() == "read";
+  bool reads = text_of(info, 0) == "read";
   int result[2] = {reads ? fds[0] : fds[1], reads ? fds[1] : fds[0]};
   fcntl(result[0], F_SETFL, O_NONBLOCK);
   return pair_of(info.Env(), result);
@@ -187,45 +173,45 @@ Napi::Value make_pipe(const Napi::CallbackInfo& info) {
 Napi::Value memfd(const Napi::CallbackInfo& info) {
   auto bytes = info[0].As<Napi::Uint8Array>();
   int fd = sealed_memfd("wherry-plan", bytes.Data(), bytes.ByteLength(), false);
-  return fd < 0 ? raise(info.Env(), errno, "memfd_create") : Napi::Number::New(info.Env(), fd);
+  return fd < 0 ? raise(info.Env(), errno, "memfd_create") : descriptor_of(info.Env(), fd);
 }
 
 // (dirfd, path, flags) -> fd
 Napi::Value open_tree(const Napi::CallbackInfo& info) {
-  int fd = sys_open_tree(info[0].ToNumber().Int32Value(), info[1].ToString().Utf8Value().c_str(),
-                         info[2].ToNumber().Uint32Value());
-  return fd < 0 ? raise(info.Env(), errno, "open_tree") : Napi::Number::New(info.Env(), fd);
+  int fd = sys_open_tree(int_of(info, 0), text_of(info, 1).c_str(), static_cast<unsigned>(int_of(info, 2)));
+  return fd < 0 ? raise(info.Env(), errno, "open_tree") : descriptor_of(info.Env(), fd);
 }
 
 // (fd, flags, set, clear, propagation, usernsFd)
 Napi::Value set_mount_attributes(const Napi::CallbackInfo& info) {
-  auto number = [&](size_t i) { return static_cast<uint64_t>(info[i].ToNumber().Int64Value()); };
+  auto number = [&](size_t i) { return static_cast<uint64_t>(number_of(info.Env(), info[i])); };
   MountAttr attr = {number(2), number(3), number(4), number(5)};
-  int result = sys_mount_setattr(info[0].ToNumber().Int32Value(), "", info[1].ToNumber().Uint32Value(), &attr);
+  int result = sys_mount_setattr(int_of(info, 0), "", static_cast<unsigned>(int_of(info, 1)), &attr);
   return result != 0 ? raise(info.Env(), errno, "mount_setattr") : info.Env().Undefined();
+}
+
+// (fd): the descriptor is Node's own from now on, which closes it.
+Napi::Value give_away(const Napi::CallbackInfo& info) {
+  disown_descriptor(info.Env(), int_of(info, 0));
+  return info.Env().Undefined();
 }
 
 // (fd) -> a second descriptor of the same open file
 Napi::Value duplicate(const Napi::CallbackInfo& info) {
-  int fd = fcntl(info[0].ToNumber().Int32Value(), F_DUPFD_CLOEXEC, 3);
-  return fd < 0 ? raise(info.Env(), errno, "fcntl(F_DUPFD_CLOEXEC)") : Napi::Number::New(info.Env(), fd);
+  int fd = fcntl(int_of(info, 0), F_DUPFD_CLOEXEC, 3);
+  return fd < 0 ? raise(info.Env(), errno, "fcntl(F_DUPFD_CLOEXEC)") : descriptor_of(info.Env(), fd);
 }
 
 // (pidfd, signal)
 Napi::Value pidfd_send_signal(const Napi::CallbackInfo& info) {
-  long result =
-      syscall(SYS_pidfd_send_signal, info[0].ToNumber().Int32Value(), info[1].ToNumber().Int32Value(), nullptr, 0);
+  long result = syscall(SYS_pidfd_send_signal, int_of(info, 0), int_of(info, 1), nullptr, 0);
   return result != 0 ? raise(info.Env(), errno, "pidfd_send_signal") : info.Env().Undefined();
 }
 
 // (pid): collects a child of ours that has closed its socket, so that no zombie stays.
 Napi::Value reap(const Napi::CallbackInfo& info) {
-  pid_t pid = info[0].ToNumber().Int32Value();
-  auto& launchers = info.Env().GetInstanceData<AddonState>()->launchers;
-  auto found = launchers.find(pid);
-  if (found == launchers.end()) return info.Env().Undefined();
-  close(found->second);
-  launchers.erase(found);
+  pid_t pid = int_of(info, 0);
+  if (!info.Env().GetInstanceData<AddonState>()->remove_launcher(pid)) return info.Env().Undefined();
   while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
   return info.Env().Undefined();
@@ -233,9 +219,8 @@ Napi::Value reap(const Napi::CallbackInfo& info) {
 
 // (fd, rows, columns)
 Napi::Value set_window_size(const Napi::CallbackInfo& info) {
-  winsize size = {static_cast<unsigned short>(info[1].ToNumber().Uint32Value()),
-                  static_cast<unsigned short>(info[2].ToNumber().Uint32Value()), 0, 0};
-  int result = ioctl(info[0].ToNumber().Int32Value(), TIOCSWINSZ, &size);
+  winsize size = {static_cast<unsigned short>(int_of(info, 1)), static_cast<unsigned short>(int_of(info, 2)), 0, 0};
+  int result = ioctl(int_of(info, 0), TIOCSWINSZ, &size);
   return result != 0 ? raise(info.Env(), errno, "ioctl(TIOCSWINSZ)") : info.Env().Undefined();
 }
 
@@ -257,16 +242,13 @@ Napi::Value check_plan(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void init_process_ops(Napi::Env env, Napi::Object exports) {
-  auto* state = new AddonState();
-  uv_loop_t* loop = nullptr;
-  state->main_thread = napi_get_uv_event_loop(env, &loop) == napi_ok && loop == uv_default_loop();
-  env.SetInstanceData(state);
   Descriptor::init(env, exports);
   exports.Set("startLauncher", Napi::Function::New<start_launcher>(env));
   exports.Set("socketPair", Napi::Function::New<socket_pair>(env));
   exports.Set("pipe", Napi::Function::New<make_pipe>(env));
   exports.Set("memfd", Napi::Function::New<memfd>(env));
   exports.Set("duplicate", Napi::Function::New<duplicate>(env));
+  exports.Set("giveAway", Napi::Function::New<give_away>(env));
   exports.Set("openTree", Napi::Function::New<open_tree>(env));
   exports.Set("mountSetattr", Napi::Function::New<set_mount_attributes>(env));
   exports.Set("pidfdSendSignal", Napi::Function::New<pidfd_send_signal>(env));

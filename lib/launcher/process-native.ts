@@ -43,6 +43,8 @@ export interface ProcessNative {
   pipe(ours: 'read' | 'write'): [number, number]
   /** A sealed memfd with these bytes. */
   memfd(bytes: Uint8Array): number
+  /** Tells that Node closes the descriptor from now on; any other is closed when a worker is terminated. */
+  giveAway(fd: number): void
   /** A second descriptor of the same open file. */
   duplicate(fd: number): number
   openTree(dirfd: number, path: string, flags: number): number

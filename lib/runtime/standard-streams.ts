@@ -86,6 +86,7 @@ export class StandardStreams {
     const [ours, theirs] = this.#native.pipe('write')
     this.#input?.destroy()
     this.#input = new Socket({ fd: ours, readable: false, writable: true })
+    this.#native.giveAway(ours)
     // A program that ends without reading its input is no error of the run (EPIPE).
     this.#input.on('error', () => {})
     return this.#give(descriptors, theirs)
