@@ -6,6 +6,7 @@ import { isErrno } from './atomic.ts'
 /** The fields of `containers/<id>/state.json` that the store itself reads; the rest passes through unchanged. */
 const containerStateSchema = v.looseObject({
   status: v.string(),
+  name: v.optional(v.string()),
   /** First process, and its start time in clock ticks since boot (field 22 of /proc/<pid>/stat). */
   pid: v.optional(v.nullable(v.number())),
   startTimeTicks: v.optional(v.nullable(v.number())),

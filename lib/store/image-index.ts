@@ -14,6 +14,7 @@ export const kAnnotation = {
   imageName: 'io.containerd.image.name',
   imageId: 'io.wherry.image.id',
   unpackedBytes: 'io.wherry.image.unpacked-bytes',
+  index: 'io.wherry.image.index',
 } as const
 
 /** One image of the layout: a manifest, under any number of names. */
@@ -24,6 +25,8 @@ export interface IndexEntry {
   /** Digest of the configuration; absent where another program wrote the entry. */
   readonly id: Digest | undefined
   readonly unpackedBytes: number | undefined
+  /** Digest of the index (manifest list) that the image was chosen from, whose blob is kept. */
+  readonly index: Digest | undefined
   /** Canonical references, in the order in which they were given. */
   readonly references: readonly string[]
   readonly platform: Descriptor['platform']
@@ -110,6 +113,7 @@ function groupDescriptors(descriptors: readonly Descriptor[]): readonly IndexEnt
     let entry = byDigest.get(descriptor.digest)
     if (entry === undefined) {
       const id = annotations[kAnnotation.imageId]
+      const index = annotations[kAnnotation.index]
       const unpacked = Number(annotations[kAnnotation.unpackedBytes])
       entry = {
         digest: descriptor.digest,
@@ -117,6 +121,7 @@ function groupDescriptors(descriptors: readonly Descriptor[]): readonly IndexEnt
         size: descriptor.size,
         id: id !== undefined && isDigest(id) ? id : undefined,
         unpackedBytes: Number.isSafeInteger(unpacked) ? unpacked : undefined,
+        index: index !== undefined && isDigest(index) ? index : undefined,
         references: [],
         platform: descriptor.platform,
       }
@@ -142,6 +147,7 @@ function toDescriptors(entry: IndexEntry): Descriptor[] {
   const { mediaType, digest, size, platform } = entry
   const common: Record<string, string> = {}
   if (entry.id !== undefined) common[kAnnotation.imageId] = entry.id
+  if (entry.index !== undefined) common[kAnnotation.index] = entry.index
   if (entry.unpackedBytes !== undefined) common[kAnnotation.unpackedBytes] = String(entry.unpackedBytes)
   const base = { mediaType, digest, size, ...(platform === undefined ? {} : { platform }) }
   if (entry.references.length === 0) return [{ ...base, annotations: common }]

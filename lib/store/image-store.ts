@@ -1,4 +1,4 @@
-import { ConflictError, InvalidReferenceError, LayerError, NotFoundError } from '../errors.ts'
+import { ConflictError, LayerError, NotFoundError } from '../errors.ts'
 import { type Digest, digestHex, isDigest } from '../oci/digest.ts'
 import {
   type ImageConfig,
@@ -6,14 +6,17 @@ import {
   isManifestMediaType,
   kMaxConfigBytes,
   kMaxManifestBytes,
+  kMediaType,
   parseImageConfig,
   parseManifest,
 } from '../oci/image-config.ts'
 import { Reference } from '../oci/reference.ts'
 import type { BlobStore } from './blob-store.ts'
+import { findEntry } from './find-image.ts'
 import { type ImageIndex, type IndexEntry, withReferences } from './image-index.ts'
 import type { LayerStore } from './layer-store.ts'
 import type { Pins } from './pins.ts'
+import type { Uses } from './uses.ts'
 
 /** An image of the store, read and verified. */
 export interface StoredImage {
@@ -21,7 +24,10 @@ export interface StoredImage {
   readonly id: Digest
   /** Digest of the manifest. */
   readonly digest: Digest
+  /** Digest of the index that the image was chosen from, where it came with one: that blob is in the store too. */
+  readonly indexDigest: Digest | undefined
   readonly references: readonly string[]
+  readonly mediaType: string
   readonly manifest: ImageManifest
   readonly config: ImageConfig
   readonly unpackedBytes: number
@@ -34,6 +40,19 @@ export interface NewImage {
   readonly config: Uint8Array
   /** Canonical references to give to it; each is taken from the image that had it. */
   readonly references: readonly string[]
+  /**
+   * The index (manifest list) that names this manifest, where it was chosen from one. It is kept as a blob with the image; the
+   * manifests that it names for other platforms are kept too where they are in the store, and may be absent.
+   */
+  readonly index?: Uint8Array | undefined
+}
+
+/** What {@link ImageStore.removeByName} did. */
+export interface Removal {
+  /** References that name nothing any more. */
+  readonly untagged: readonly string[]
+  /** Manifests of the images that are gone. */
+  readonly deleted: readonly Digest[]
 }
 
 /** Images by name, id and digest, on top of the list, the blobs and the layers. */
@@ -43,7 +62,7 @@ export class ImageStore {
   readonly #layers: LayerStore
   readonly #pins: Pins
   readonly #sweepSoon: (first?: () => Promise<void>) => void
-  readonly #inUse = new Map<Digest, number>()
+  readonly #uses: Uses
   readonly #removedInUse = new Set<Digest>()
   // Only of images that this session keeps: those cannot go, and content never changes under its digest.
   readonly #documents = new Map<Digest, { manifest: ImageManifest; config: ImageConfig }>()
@@ -53,12 +72,14 @@ export class ImageStore {
     blobs: BlobStore
     layers: LayerStore
     pins: Pins
+    uses: Uses
     sweepSoon: (first?: () => Promise<void>) => void
   }) {
     this.#index = parts.index
     this.#blobs = parts.blobs
     this.#layers = parts.layers
     this.#pins = parts.pins
+    this.#uses = parts.uses
     this.#sweepSoon = parts.sweepSoon
   }
 
@@ -79,18 +100,9 @@ export class ImageStore {
     })
   }
 
-  /** All images; those that cannot be read (another program's entries) are left out. */
+  /** All images, in the order in which they came; those that cannot be read (another program's entries) are left out. */
   async list(): Promise<StoredImage[]> {
-    const images: StoredImage[] = []
-    for (const entry of await this.#index.read()) {
-      if (entry.mediaType !== '' && !isManifestMediaType(entry.mediaType)) continue
-      try {
-        images.push(await this.#read(entry))
-      } catch (error) {
-        if (!(error instanceof NotFoundError || error instanceof LayerError)) throw error
-      }
-    }
-    return images
+    return this.#readAll(await this.#index.read())
   }
 
   /** Keeps content while it is being put together. @returns the function that ends this. */
@@ -103,20 +115,23 @@ export class ImageStore {
   async add(image: NewImage): Promise<StoredImage> {
     const digest = await this.#blobs.write(image.manifest)
     const id = await this.#blobs.write(image.config)
+    const index = image.index === undefined ? undefined : await this.#blobs.write(image.index)
     const manifest = parseManifest(image.manifest, digest)
     const config = parseImageConfig(image.config, id)
     let unpackedBytes = 0
     for (const diffId of config.rootfs.diff_ids) unpackedBytes += (await this.#layers.info(diffId)).sizeBytes
     const { os, architecture, variant } = config
     const platform = { os, architecture, ...(variant === undefined ? {} : { variant }) }
-    const entry = { digest, id, mediaType: image.mediaType, size: image.manifest.byteLength, unpackedBytes, platform }
-    const references = await this.#index.update(async (entries) => {
-      const listed = entries.some((other) => other.digest === digest)
-      const all = listed ? entries : [...entries, { ...entry, references: [] }]
-      const next = withReferences(all, digest, image.references)
-      return { entries: next, result: next.find((other) => other.digest === digest)?.references ?? [] }
+    const size = image.manifest.byteLength
+    const added = { digest, id, mediaType: image.mediaType, size, unpackedBytes, index, platform, references: [] }
+    const entry = await this.#index.update(async (entries) => {
+      const known = entries.find((other) => other.digest === digest)
+      const listed = known === undefined ? added : { ...known, index: index ?? known.index }
+      const others = entries.map((other) => (other === known ? listed : other))
+      const next = withReferences(known === undefined ? [...others, listed] : others, digest, image.references)
+      return { entries: next, result: next.find((other) => other.digest === digest) ?? listed }
     })
-    const stored = { id, digest, references, manifest, config, unpackedBytes }
+    const stored = { ...describe(entry, manifest, config), unpackedBytes }
     await this.#pin(stored)
     return stored
   }
@@ -139,35 +154,82 @@ export class ImageStore {
   /**
    * Takes an image off the list; what nobody needs any more is deleted in the background.
    *
-   * @throws {ConflictError} when a container of this process uses it, unless `force`: its files then stay until that ends.
+   * @throws {ConflictError} when a container uses it, unless `force`: its files then stay until that ends.
    */
   async remove(digest: Digest, force: boolean): Promise<void> {
-    if (!force && this.#inUse.has(digest)) {
-      throw new ConflictError(
-        `Image ${digest} is in use by a container.`,
-        'remove the container, or pass { force: true }',
-      )
-    }
     await this.#index.update(async (entries) => {
       const rest = entries.filter((entry) => entry.digest !== digest)
       if (rest.length === entries.length) throw new NotFoundError(`Image ${digest} does not exist.`)
+      if (!force) await this.#throwIfInUse([digest])
       return { entries: rest, result: undefined }
     })
-    if (this.#inUse.has(digest)) this.#removedInUse.add(digest)
-    else this.#letGo(digest)
+    this.#forget([digest])
   }
 
-  /** Marks an image as used by a container of this process. No file is touched. @returns the function that ends it. */
+  /**
+   * Removes by name, as `docker rmi` does: a tag goes, and the image with its last tag. An id or digest stands for the image
+   * with all its tags, which must be of one repository unless `force`.
+   *
+   * @throws {NotFoundError} @throws {ConflictError} @throws {InvalidReferenceError}
+   */
+  async removeByName(name: string, force: boolean): Promise<Removal> {
+    const removal = await this.#index.update(async (entries) => {
+      const { untagged, deleted } = planRemoval(entries, name, force)
+      if (!force) await this.#throwIfInUse(deleted)
+      const next = entries
+        .filter((entry) => !deleted.includes(entry.digest))
+        .map((entry) => ({ ...entry, references: entry.references.filter((each) => !untagged.includes(each)) }))
+      return { entries: next, result: { untagged, deleted } }
+    })
+    this.#forget(removal.deleted)
+    return removal
+  }
+
+  /**
+   * Takes all images off the list that `select` says, except those that containers use.
+   *
+   * @returns what is gone; a sweep deletes the content.
+   */
+  async prune(select: (image: StoredImage) => boolean): Promise<StoredImage[]> {
+    const removed = await this.#index.update(async (entries) => {
+      const users = await this.#uses.all()
+      const images = (await this.#readAll(entries)).filter((image) => !users.has(image.digest) && select(image))
+      const digests = new Set(images.map((image) => image.digest))
+      if (digests.size === 0) return { result: images }
+      return { entries: entries.filter((entry) => !digests.has(entry.digest)), result: images }
+    })
+    for (const { digest } of removed) {
+      this.#documents.delete(digest)
+      await this.#pins.release(pinName(digest))
+    }
+    return removed
+  }
+
+  /** Marks an image as used by a container of this process. No file is waited for. @returns the function that ends it. */
   use(digest: Digest): () => void {
-    this.#inUse.set(digest, (this.#inUse.get(digest) ?? 0) + 1)
+    this.#uses.add(digest)
     let ended = false
     return () => {
       if (ended) return
       ended = true
-      const count = (this.#inUse.get(digest) ?? 1) - 1
-      if (count > 0) this.#inUse.set(digest, count)
-      else this.#inUse.delete(digest)
-      if (count === 0 && this.#removedInUse.delete(digest)) this.#letGo(digest)
+      if (this.#uses.remove(digest) && this.#removedInUse.delete(digest)) this.#letGo(digest)
+    }
+  }
+
+  #forget(digests: readonly Digest[]): void {
+    for (const digest of digests) {
+      if (this.#uses.has(digest)) this.#removedInUse.add(digest)
+      else this.#letGo(digest)
+    }
+  }
+
+  async #throwIfInUse(digests: readonly Digest[]): Promise<void> {
+    const users = digests.length === 0 ? undefined : await this.#uses.all()
+    for (const digest of digests) {
+      const user = users?.get(digest)
+      if (user === undefined) continue
+      const hint = 'remove the container, or pass { force: true }'
+      throw new ConflictError(`Image ${digest} is in use by ${user}.`, hint)
     }
   }
 
@@ -187,11 +249,22 @@ export class ImageStore {
     })
   }
 
+  async #readAll(entries: readonly IndexEntry[]): Promise<StoredImage[]> {
+    const images: StoredImage[] = []
+    for (const entry of entries) {
+      if (entry.mediaType !== '' && !isManifestMediaType(entry.mediaType)) continue
+      try {
+        images.push(await this.#read(entry))
+      } catch (error) {
+        if (!(error instanceof NotFoundError || error instanceof LayerError)) throw error
+      }
+    }
+    return images
+  }
+
   async #read(entry: IndexEntry): Promise<StoredImage> {
     const { manifest, config } = this.#documents.get(entry.digest) ?? (await this.#readDocuments(entry.digest))
-    const unpackedBytes = entry.unpackedBytes ?? manifest.layers.reduce((sum, layer) => sum + layer.size, 0)
-    const { digest, references } = entry
-    return { id: manifest.config.digest, digest, references, manifest, config, unpackedBytes }
+    return describe(entry, manifest, config)
   }
 
   async #readDocuments(digest: Digest): Promise<{ manifest: ImageManifest; config: ImageConfig }> {
@@ -201,8 +274,9 @@ export class ImageStore {
   }
 
   async #pin(image: StoredImage): Promise<void> {
-    const { digest, id, manifest, config } = image
-    const digests = [digest, id, ...manifest.layers.map((layer) => layer.digest), ...config.rootfs.diff_ids]
+    const { digest, id, indexDigest, manifest, config } = image
+    const index = indexDigest === undefined ? [] : [indexDigest]
+    const digests = [digest, id, ...index, ...manifest.layers.map((layer) => layer.digest), ...config.rootfs.diff_ids]
     await this.#pins.hold(digests, pinName(digest))
     this.#documents.set(digest, { manifest, config })
   }
@@ -212,38 +286,38 @@ function pinName(digest: Digest): string {
   return digestHex(digest)
 }
 
-function findEntry(entries: readonly IndexEntry[], name: string): IndexEntry {
-  const entry = isDigest(name) ? entries.find((e) => e.id === name || e.digest === name) : findByName(entries, name)
-  if (entry !== undefined) return entry
-  throw new NotFoundError(
-    `Image ${JSON.stringify(name)} is not in the store.`,
-    'Image.list() shows what is there; Image.load() adds to it what skopeo copy docker://NAME oci-archive:FILE makes.',
-  )
+function describe(entry: IndexEntry, manifest: ImageManifest, config: ImageConfig): StoredImage {
+  const { digest, references, index: indexDigest } = entry
+  const unpackedBytes = entry.unpackedBytes ?? manifest.layers.reduce((sum, layer) => sum + layer.size, 0)
+  const mediaType = manifest.mediaType ?? (entry.mediaType === '' ? kMediaType.manifest : entry.mediaType)
+  return { id: manifest.config.digest, digest, indexDigest, references, mediaType, manifest, config, unpackedBytes }
 }
 
-function findByName(entries: readonly IndexEntry[], name: string): IndexEntry | undefined {
-  const byId = /^[0-9a-f]{4,64}$/.test(name) ? entries.filter((e) => hexOf(e.id).startsWith(name)) : []
-  const reference = parseUnlessId(name, byId.length > 0)
-  const canonical = reference?.toString()
-  const byTag = entries.find((e) => canonical !== undefined && e.references.includes(canonical))
-  if (byTag !== undefined) return byTag
-  if (reference?.digest !== undefined)
-    return entries.find((e) => e.digest === reference.digest || e.id === reference.digest)
-  if (new Set(byId.map((e) => e.id)).size > 1) {
-    throw new ConflictError(`Several images have an id that starts with ${name}.`, 'give more characters of the id')
+function planRemoval(entries: readonly IndexEntry[], name: string, force: boolean): Removal {
+  const entry = findEntry(entries, name)
+  const tag = isDigest(name) ? undefined : tagAmong(entry.references, name)
+  if (tag !== undefined) return { untagged: [tag], deleted: entry.references.length === 1 ? [entry.digest] : [] }
+  // By id: several manifests may have that configuration. By the digest of a manifest: that one.
+  const isManifest = name.endsWith(entry.digest)
+  const all = isManifest ? [entry] : entries.filter((other) => other === entry || other.id === (entry.id ?? ''))
+  const untagged = all.flatMap((each) => each.references)
+  const repositories = new Set(untagged.map((reference) => Reference.parse(reference).name))
+  if (repositories.size > 1 && !force) {
+    const hint = 'remove its tags one by one, or pass { force: true }'
+    throw new ConflictError(
+      `Image ${entry.id ?? entry.digest} has tags in several repositories: ${untagged.join(', ')}.`,
+      hint,
+    )
   }
-  return byId[0]
+  return { untagged, deleted: all.map((each) => each.digest) }
 }
 
-function parseUnlessId(name: string, isId: boolean): Reference | undefined {
+/** The reference that a name spells, `undefined` for (the start of) an id. */
+function tagAmong(references: readonly string[], name: string): string | undefined {
   try {
-    return Reference.parse(name)
-  } catch (error) {
-    if (error instanceof InvalidReferenceError && (isId || /^[0-9a-f]{64}$/.test(name))) return undefined
-    throw error
+    const reference = Reference.parse(name).toString()
+    return references.find((each) => each === reference)
+  } catch {
+    return undefined
   }
-}
-
-function hexOf(digest: Digest | undefined): string {
-  return digest === undefined ? '' : digestHex(digest)
 }

@@ -42,6 +42,10 @@ export class StoreLayout {
   get tmp(): string {
     return join(this.root, 'tmp')
   }
+  /** Blobs that are being downloaded; the first download makes it. */
+  get partial(): string {
+    return join(this.root, 'partial')
+  }
   get marker(): string {
     return join(this.root, 'store.json')
   }
@@ -84,7 +88,7 @@ export async function prepareLayout(layout: StoreLayout, scratchName: string): P
   await mkdir(dirname(layout.root), { recursive: true })
   await makeDirectory(layout.root, 0o711)
   await checkOwner(layout.root)
-  for (const [name, mode] of directories) await makeDirectory(join(layout.root, name), mode)
+  for (const [name, mode] of kDirectories) await makeDirectory(join(layout.root, name), mode)
   const scratch = join(layout.tmp, scratchName)
   await writeFileAtomic(`${scratch}.layout`, join(layout.oci, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}\n', 0o644)
   // The marker comes last: with it, everything else is there. index.json comes with the first image.
@@ -96,7 +100,8 @@ export async function prepareLayout(layout: StoreLayout, scratchName: string): P
   )
 }
 
-const directories: readonly (readonly [string, number])[] = [
+/** Directories of a root with their permission bits; `partial` comes with the first download. */
+export const kDirectories: readonly (readonly [string, number])[] = [
   ['tmp', 0o700],
   ['oci', 0o755],
   ['oci/blobs', 0o755],

@@ -4,7 +4,7 @@ import { chmod, mkdir, rm, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isErrno } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
-import { FileLock, openLockFile } from './lock.ts'
+import { FileLock, openLockFile, tryLockExisting } from './lock.ts'
 import type { StoreNative } from './native.ts'
 import { removeTree } from './remove-tree.ts'
 
@@ -100,12 +100,23 @@ export class Session {
   }
 }
 
+/** Tells whether the process of a session lives: nobody else can lock its file. */
+export async function isSessionAlive(layout: StoreLayout, native: StoreNative, id: string): Promise<boolean> {
+  const path = join(layout.sessions, `${id}.lock`)
+  const lock = await tryLockExisting(native, path)
+  if (lock !== undefined) {
+    await lock.release()
+    return false
+  }
+  return (await inodeOf(path)) !== undefined
+}
+
 async function lockNewFile(layout: StoreLayout, native: StoreNative, id: string): Promise<FileLock> {
   const path = join(layout.sessions, `${id}.lock`)
   for (;;) {
     const file = await openLockFile(path, constants.O_EXCL)
     // Another process's repair may see the file before it is locked, take it for a dead session's, and unlink it.
-    if (native.ofdLock(file.fd, 'write') && (await isSameFile(path, (await file.stat()).ino))) return new FileLock(file)
+    if (native.ofdLock(file.fd, 'write') && (await inodeOf(path)) === (await file.stat()).ino) return new FileLock(file)
     await file.close()
     await unlink(path).catch((error: unknown) => {
       if (!isErrno(error, 'ENOENT')) throw error
@@ -113,11 +124,11 @@ async function lockNewFile(layout: StoreLayout, native: StoreNative, id: string)
   }
 }
 
-async function isSameFile(path: string, ino: number): Promise<boolean> {
+async function inodeOf(path: string): Promise<number | undefined> {
   try {
-    return (await stat(path)).ino === ino
+    return (await stat(path)).ino
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false
+    if (isErrno(error, 'ENOENT')) return undefined
     throw error
   }
 }

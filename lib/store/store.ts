@@ -2,6 +2,7 @@ import { rename } from 'node:fs/promises'
 import { debuglog } from 'node:util'
 import { isErrno } from './atomic.ts'
 import { BlobStore } from './blob-store.ts'
+import { type DiskUsage, measureDiskUsage } from './disk-usage.ts'
 import { ImageIndex } from './image-index.ts'
 import { ImageStore } from './image-store.ts'
 import { LayerStore, type UnpackLayer } from './layer-store.ts'
@@ -13,6 +14,8 @@ import { removeTree } from './remove-tree.ts'
 import { type RepairReport, repairStore } from './repair.ts'
 import { Session } from './session.ts'
 import { type Swept, sweepContent } from './sweep.ts'
+import { Uses } from './uses.ts'
+import { type StoreFault, type VerifyOptions, verifyStore } from './verify.ts'
 
 const debug = debuglog('wherry-store')
 
@@ -34,6 +37,7 @@ export class Store {
   readonly images: ImageStore
   readonly #index: ImageIndex
   readonly #native: StoreNative
+  readonly #uses: Uses
   readonly #background = new Set<Promise<void>>()
   #repaired: RepairReport = { deadSessions: [], exitedContainers: [], trash: [] }
 
@@ -46,7 +50,10 @@ export class Store {
     this.#index = new ImageIndex(layout, session, native)
     const pins = new Pins(session)
     const sweepSoon = (first?: () => Promise<void>) => this.sweepSoon(first)
-    this.images = new ImageStore({ index: this.#index, blobs: this.blobs, layers: this.layers, pins, sweepSoon })
+    const inBackground = (work: Promise<unknown>, what: string) => this.#inBackground(work, what)
+    this.#uses = new Uses({ layout, native, session, inBackground })
+    const { blobs, layers } = this
+    this.images = new ImageStore({ index: this.#index, blobs, layers, pins, uses: this.#uses, sweepSoon })
   }
 
   /**
@@ -118,6 +125,17 @@ export class Store {
     return swept
   }
 
+  /** Counts what the root holds. */
+  diskUsage(): Promise<DiskUsage> {
+    return measureDiskUsage({ layout: this.layout, blobs: this.blobs, index: this.#index, uses: this.#uses })
+  }
+
+  /** Walks the root and compares it with what it should be. */
+  verify(options: VerifyOptions = {}): Promise<StoreFault[]> {
+    const { layout, blobs } = this
+    return verifyStore({ layout, native: this.#native, blobs, session: this.session, index: this.#index }, options)
+  }
+
   /** Does {@link sweep} in the background, after `first`. A failure is left to the next sweep. */
   sweepSoon(first?: () => Promise<void>): void {
     const work = async (): Promise<void> => {
@@ -134,6 +152,7 @@ export class Store {
 
   /** Ends the session: background work, then its directory, then its lock. */
   async close(): Promise<void> {
+    this.#uses.close()
     await this.idle()
     await this.session.close()
   }

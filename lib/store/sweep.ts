@@ -1,4 +1,4 @@
-import { rename } from 'node:fs/promises'
+import { lstat, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import {
@@ -21,6 +21,8 @@ import type { Session } from './session.ts'
 export interface Swept {
   readonly blobs: number
   readonly layers: number
+  /** Bytes of those blobs, and of all files of those layers. */
+  readonly bytes: number
   readonly trash: readonly string[]
 }
 
@@ -44,7 +46,7 @@ async function sweep(
   const { layout, session, blobs } = parts
   const needed = await readAllPins(layout)
   for (const digest of await containerContent(layout)) needed.add(digest)
-  for (const entry of entries) await addContent(blobs, entry.digest, isIndexMediaType(entry.mediaType), needed, 0)
+  for (const entry of entries) await addImageContent(blobs, entry, needed)
   const trash: string[] = []
   const discard = async (path: string): Promise<void> => {
     const target = session.tmpPath('trash')
@@ -55,23 +57,52 @@ async function sweep(
       if (!isErrno(error, 'ENOENT')) throw error
     }
   }
-  let blobCount = 0
+  const found = await listContent(layout)
+  const unneeded = found.filter(({ digest }) => digest === undefined || !needed.has(digest))
+  for (const { path } of unneeded) await discard(path)
+  const blobCount = unneeded.filter(({ kind }) => kind === 'blob').length
+  const bytes = unneeded.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  return { blobs: blobCount, layers: unneeded.length - blobCount, bytes, trash }
+}
+
+/** A blob or an unpacked layer that is in the store. */
+export interface Content {
+  readonly kind: 'blob' | 'layer'
+  readonly path: string
+  /** `undefined` for a name that is none. */
+  readonly digest: Digest | undefined
+  /** Of a layer, the bytes of its files. */
+  readonly sizeBytes: number
+}
+
+/** All blobs and layers, needed or not. */
+export async function listContent(layout: StoreLayout): Promise<Content[]> {
+  const content: Content[] = []
   for (const algorithm of ['sha256', 'sha512']) {
     const dir = join(layout.oci, 'blobs', algorithm)
     for (const name of await namesIn(dir)) {
-      if (needed.has(`${algorithm}:${name}` as Digest)) continue
-      await discard(join(dir, name))
-      blobCount++
+      const [path, digest] = [join(dir, name), `${algorithm}:${name}`]
+      const sizeBytes = await lstat(path).then(
+        ({ size }) => size,
+        () => 0,
+      )
+      content.push({ kind: 'blob', path, digest: isDigest(digest) ? digest : undefined, sizeBytes })
     }
   }
-  let layerCount = 0
   for (const name of await namesIn(layout.layers)) {
-    const diffId = layerDigest(name)
-    if (diffId !== undefined && needed.has(diffId)) continue
-    await discard(join(layout.layers, name))
-    layerCount++
+    const path = join(layout.layers, name)
+    content.push({ kind: 'layer', path, digest: layerDigest(name), sizeBytes: await unpackedBytes(path) })
   }
-  return { blobs: blobCount, layers: layerCount, trash }
+  return content
+}
+
+async function unpackedBytes(dir: string): Promise<number> {
+  try {
+    const info = JSON.parse(await readFile(join(dir, 'info.json'), 'utf8')) as { sizeBytes?: unknown }
+    return typeof info.sizeBytes === 'number' ? info.sizeBytes : 0
+  } catch {
+    return 0
+  }
 }
 
 function layerDigest(name: string): Digest | undefined {
@@ -86,6 +117,12 @@ async function containerContent(layout: StoreLayout): Promise<Digest[]> {
     for (const digest of state?.content ?? []) if (isDigest(digest)) found.push(digest)
   }
   return found
+}
+
+/** Adds everything that an image of the list needs. */
+export async function addImageContent(blobs: BlobStore, entry: IndexEntry, needed: Set<Digest>): Promise<void> {
+  await addContent(blobs, entry.digest, isIndexMediaType(entry.mediaType), needed, 0)
+  if (entry.index !== undefined) await addContent(blobs, entry.index, true, needed, 0)
 }
 
 /** Adds a manifest and everything below it. What cannot be read needs nothing: such an image cannot be used either. */
