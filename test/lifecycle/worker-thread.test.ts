@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { assertRepaired, cgroupsOf, useFaultRoot } from '../fault/fault-root.ts'
 import { checkLeftovers, leavesNothing } from '../helpers/leftovers.ts'
@@ -48,5 +49,20 @@ test('a worker thread that is terminated leaves nothing', { timeout: 30_000 }, a
       await until(() => cgroupsOf(session).length === 0, 'its cgroups are gone', 2_000)
     })
   }
+  await assertRepaired(root)
+})
+
+// A call of the addon that is under way then must neither end the process nor lose what it has opened.
+test('worker threads terminated at any instant leave nothing', { timeout: 60_000 }, async (t) => {
+  if (!needsContainers(t)) return
+  await leavesNothing(async () => {
+    for (let i = 0; i < 12; i++) {
+      const worker = startWorker('busy')
+      const [{ session }] = (await once(worker, 'message')) as [Hello]
+      await setTimeout(i * 5)
+      await worker.terminate()
+      await until(() => cgroupsOf(session).length === 0, 'its cgroups are gone', 2_000)
+    }
+  })
   await assertRepaired(root)
 })

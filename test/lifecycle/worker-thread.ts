@@ -10,4 +10,5 @@ const { stdout } = await Container.run('fault', ['/bin/echo', 'from a worker'], 
 const { launcher } = await engine.runtime()
 parentPort?.postMessage({ stdout, launcher: launcher.pid, session: engine.store.session.id })
 if (marker === '') await engine.close()
+else if (marker === 'busy') for (;;) await Container.run('fault', ['/bin/echo', 'again'], { engine })
 else await Container.run('fault', ['/bin/sh', '-c', `: ${marker}; /bin/sleep 60 & wait`], { engine, reject: false })
