@@ -15,11 +15,11 @@ import type { ImageSource, LayerSource } from './image-source.ts'
 import { isOciLayout, readOciLayout } from './oci-layout.ts'
 import { spoolTar } from './spool-tar.ts'
 
-/** Reported while an image comes into the store. */
+/** Reported while an image comes into the store or is saved. */
 export interface ImageProgress {
-  /** `reading` the archive, `unpacking` its layers, `done` per image. */
-  readonly phase: 'reading' | 'unpacking' | 'done'
-  /** Bytes of the archive read so far. */
+  /** `reading` an archive, `unpacking` its layers, `writing` one; `done` per image that was loaded, and at the end of a save. */
+  readonly phase: 'reading' | 'unpacking' | 'writing' | 'done'
+  /** Bytes of the archive read or written so far. */
   readonly bytes: number
   /** Size of the archive, where it is known. */
   readonly totalBytes: number | undefined

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
+import {
+  type Descriptor,
+  type ImageManifest,
+  kMaxConfigBytes,
+  kMaxManifestBytes,
+  kMediaType,
+} from '../oci/image-config.ts'
+import { kAnnotation } from '../store/image-index.ts'
+import type { StoredImage } from '../store/image-store.ts'
+import { removeTree } from '../store/remove-tree.ts'
+import type { Store } from '../store/store.ts'
+import { blobName } from './image-source.ts'
+import { compressionOf, type LayerCompression, recompress } from './recompress.ts'
+import { bytesMember, fileMember } from './save-member.ts'
+import type { TarMember } from './tar-writer.ts'
+
+/**
+ * Gives the members of an OCI layout: blobs in the order of the images, then index.json and oci-layout.
+ *
+ * @param compression - of layers; with `undefined` blobs and manifests stay as they are. A layer that is packed another way gets its
+ *   image a new manifest, in OCI's form; the configuration, and with it the image's id, stays.
+ * @source https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md
+ */
+export async function* ociMembers(
+  store: Store,
+  images: readonly StoredImage[],
+  compression: LayerCompression | undefined,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<TarMember> {
+  const writer = new OciWriter(store, compression, signal)
+  const algorithms = new Set(['sha256', ...images.flatMap(digestsOf).map(digestAlgorithm)])
+  yield { kind: 'directory', name: 'blobs' }
+  for (const algorithm of [...algorithms].sort()) yield { kind: 'directory', name: `blobs/${algorithm}` }
+  const manifests: Descriptor[] = []
+  for (const image of images) {
+    const descriptor = yield* writer.image(image)
+    manifests.push(...named(descriptor, image))
+  }
+  const index = { schemaVersion: 2, mediaType: kMediaType.index, manifests }
+  yield bytesMember('index.json', Buffer.from(JSON.stringify(index)))
+  yield bytesMember('oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}'))
+}
+
+function digestsOf({ id, digest, manifest }: StoredImage): Digest[] {
+  return [id, digest, ...manifest.layers.map((layer) => layer.digest)]
+}
+
+// One descriptor a name, each with the full name: skopeo and podman choose by ref.name, containerd by the other.
+function named(descriptor: Descriptor, { references, config }: StoredImage): Descriptor[] {
+  const { os, architecture, variant } = config
+  const platform = { os, architecture, ...(variant === undefined ? {} : { variant }) }
+  const base = { ...descriptor, ...(os === '' || architecture === '' ? {} : { platform }) }
+  if (references.length === 0) return [base]
+  return references.map((reference) => ({
+    ...base,
+    annotations: { [kAnnotation.refName]: reference, [kAnnotation.imageName]: reference },
+  }))
+}
+
+class OciWriter {
+  readonly #store: Store
+  readonly #compression: LayerCompression | undefined
+  readonly #signal: AbortSignal | undefined
+  readonly #written = new Set<Digest>()
+  readonly #repacked = new Map<Digest, Descriptor>()
+
+  constructor(store: Store, compression: LayerCompression | undefined, signal: AbortSignal | undefined) {
+    this.#store = store
+    this.#compression = compression
+    this.#signal = signal
+  }
+
+  async *image(image: StoredImage): AsyncGenerator<TarMember, Descriptor> {
+    const layers: Descriptor[] = []
+    for (const [position, layer] of image.manifest.layers.entries()) {
+      layers.push(yield* this.#layer(layer, image.config.rootfs.diff_ids[position]))
+    }
+    yield* this.#bytes(image.id, await this.#store.blobs.read(image.id, kMaxConfigBytes))
+    const isSame = layers.every((layer, position) => layer.digest === image.manifest.layers[position]?.digest)
+    const bytes = isSame
+      ? await this.#store.blobs.read(image.digest, kMaxManifestBytes)
+      : rewrite(image.manifest, layers)
+    const digest = isSame ? image.digest : digestOf(bytes)
+    yield* this.#bytes(digest, bytes)
+    return { mediaType: isSame ? image.mediaType : kMediaType.manifest, digest, size: bytes.byteLength }
+  }
+
+  async *#layer(layer: Descriptor, diffId: Digest | undefined): AsyncGenerator<TarMember, Descriptor> {
+    const known = this.#repacked.get(layer.digest)
+    if (known !== undefined) return known
+    const source = this.#store.blobs.path(layer.digest)
+    const compression = this.#compression
+    if (compression === undefined || diffId === undefined || (await compressionOf(source)) === compression) {
+      if (this.#claim(layer.digest)) yield fileMember(blobName(layer.digest), source, layer.size)
+      return layer
+    }
+    // One such file at a time: a member's size stands before its bytes.
+    const target = this.#store.session.tmpPath('repacked')
+    try {
+      const packed = await recompress({ source, target, diffId, compression, signal: this.#signal })
+      const { annotations } = layer
+      const descriptor = { ...packed, ...(annotations === undefined ? {} : { annotations }) }
+      this.#repacked.set(layer.digest, descriptor)
+      if (this.#claim(packed.digest)) yield fileMember(blobName(packed.digest), target, packed.size)
+      return descriptor
+    } finally {
+      await removeTree(target)
+    }
+  }
+
+  *#bytes(digest: Digest, bytes: Buffer): Generator<TarMember> {
+    if (this.#claim(digest)) yield bytesMember(blobName(digest), bytes)
+  }
+
+  #claim(digest: Digest): boolean {
+    const isNew = !this.#written.has(digest)
+    this.#written.add(digest)
+    return isNew
+  }
+}
+
+function rewrite(manifest: ImageManifest, layers: readonly Descriptor[]): Buffer {
+  const config = { ...manifest.config, mediaType: kMediaType.config }
+  const typed = layers.map((layer) => ({ ...layer, mediaType: ociLayerType(layer.mediaType) }))
+  return Buffer.from(JSON.stringify({ ...manifest, mediaType: kMediaType.manifest, config, layers: typed }))
+}
+
+function ociLayerType(mediaType: string): string {
+  return mediaType === kMediaType.dockerLayerGzip ? kMediaType.layerGzip : mediaType
+}
