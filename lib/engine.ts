@@ -2,12 +2,15 @@ import { resolve } from 'node:path'
 import { env, geteuid } from 'node:process'
 import { InvalidOptionError, WherryError } from './errors.ts'
 import { defaultRoot } from './host/paths.ts'
+import { type ImagePruneResult, pruneImages } from './image-management.ts'
 import { loadNative, type Native } from './launcher/native.ts'
-import { checkObject, checkString } from './options/checks.ts'
+import { checkBoolean, checkObject, checkString } from './options/checks.ts'
 import { removeDeadCgroups } from './runtime/dead-cgroups.ts'
 import { describeEngine, type EngineInfo } from './runtime/engine-info.ts'
 import { Runtime } from './runtime/runtime.ts'
+import type { DiskUsage } from './store/disk-usage.ts'
 import { Store } from './store/store.ts'
+import type { StoreFault, VerifyOptions } from './store/verify.ts'
 
 /** How to open an engine. */
 export interface EngineOptions {
@@ -26,7 +29,15 @@ export interface EngineOptions {
   prepared?: number | undefined
 }
 
+/** What {@link Engine.prune} did. */
+export interface EnginePruneResult {
+  /** Images that are gone. */
+  readonly images: ImagePruneResult['removed']
+  readonly reclaimedBytes: number
+}
+
 const kDefaultPrepared = 4
+const kPartialLifeMs = 7 * 24 * 3_600_000
 
 const kOptionNames = ['root', 'prepared'] as const satisfies readonly (keyof EngineOptions)[]
 
@@ -120,6 +131,37 @@ export class Engine {
     this.assertOpen()
     const { host } = await this.runtime()
     return describeEngine(this.root, host)
+  }
+
+  /** What the state directory holds, in numbers of things and bytes. */
+  async diskUsage(): Promise<DiskUsage> {
+    this.assertOpen()
+    return this.store.diskUsage()
+  }
+
+  /**
+   * Deletes what nobody needs: images without name that no container uses, content that no image needs, what killed processes
+   * left, and interrupted downloads that nobody has gone on with for seven days.
+   */
+  async prune(): Promise<EnginePruneResult> {
+    this.assertOpen()
+    await this.store.repair()
+    const images = await pruneImages(this.store, {})
+    const partial = await this.store.prunePartial(kPartialLifeMs)
+    return { images: images.removed, reclaimedBytes: images.reclaimedBytes + partial }
+  }
+
+  /**
+   * Walks the whole state directory and compares it with what it should be: every blob, layer, list, lock and session, with modes
+   * and owners. Nothing is changed. Other engines may work meanwhile, but wait to add or remove images.
+   *
+   * @returns all faults; none in a sound store.
+   * @throws `signal.reason` on abort.
+   */
+  async verify(options: VerifyOptions = {}): Promise<{ faults: StoreFault[] }> {
+    this.assertOpen()
+    const { content, signal } = checkObject('', options, ['content', 'signal']) as VerifyOptions
+    return { faults: await this.store.verify({ content: checkBoolean('content', content, true), signal }) }
   }
 
   /** What runs containers; started by the first one. @internal */

@@ -1,13 +1,26 @@
 import { arch } from 'node:process'
-import { Readable } from 'node:stream'
+import { Readable, type Writable } from 'node:stream'
 import { Engine } from './engine.ts'
 import { ConflictError, InvalidOptionError } from './errors.ts'
 import { importRootfs } from './image-archive/import.ts'
 import { type ImageProgress, loadImages } from './image-archive/load.ts'
+import { saveImages } from './image-archive/save.ts'
+import {
+  checkSaveOptions,
+  type ImageListOptions,
+  type ImagePruneOptions,
+  type ImagePruneResult,
+  type ImageRemoveOptions,
+  type ImageRemoveResult,
+  type ImageSaveOptions,
+  listImages,
+  oneStore,
+  pruneImages,
+} from './image-management.ts'
 import type { Digest } from './oci/digest.ts'
 import type { ImageConfig, ImageRuntimeConfig, Platform } from './oci/image-config.ts'
 import { hostPlatform } from './oci/platform.ts'
-import { checkAbsolutePath, checkObject, checkString } from './options/checks.ts'
+import { checkAbsolutePath, checkBoolean, checkObject, checkString } from './options/checks.ts'
 import { checkDate, checkImageConfig, platformOption, tagReference } from './options/image-options.ts'
 import type { StoredImage } from './store/image-store.ts'
 import type { Store } from './store/store.ts'
@@ -147,11 +160,64 @@ export class Image {
     return Image.#fromStore(store, await store.images.get(checkString('refOrId', refOrId)))
   }
 
-  /** All images of the store, in the order in which they came. */
-  static async list(options: ImageEngineOptions = {}): Promise<Image[]> {
-    checkObject('', options, ['engine'])
+  /**
+   * Images of the store, the newest first, by the dates that they carry.
+   *
+   * @throws {InvalidOptionError} @throws {NotFoundError} when an image that a filter names is not there.
+   * @example
+   * await Image.list({ filters: { reference: 'ghcr.io/*\/*', label: 'stage=test', until: '24h' } })
+   */
+  static async list(options: ImageListOptions = {}): Promise<Image[]> {
+    checkObject('', options, ['engine', 'filters'])
     const store = await storeOf(options)
-    return (await store.images.list()).map((image) => Image.#fromStore(store, image))
+    return (await listImages(store, options.filters)).map((image) => Image.#fromStore(store, image))
+  }
+
+  /**
+   * Removes images that no container uses: those without name, or with `dangling: false` all. Content that nothing needs is deleted
+   * when this resolves.
+   *
+   * @throws {InvalidOptionError}
+   */
+  static async prune(options: ImagePruneOptions = {}): Promise<ImagePruneResult> {
+    checkObject('', options, ['engine', 'dangling', 'until', 'filters'])
+    return pruneImages(await storeOf(options), options)
+  }
+
+  /**
+   * Removes by name, as `docker rmi` does: a tag of several is taken away, and the image goes with its last. An id, the start of one
+   * or a digest stands for the image with all its tags.
+   *
+   * @throws {NotFoundError} @throws {InvalidReferenceError}
+   * @throws {ConflictError} when a container uses the image, or an id has tags of several repositories; not with `force`.
+   */
+  static async remove(refOrId: string, options: ImageRemoveOptions = {}): Promise<ImageRemoveResult> {
+    checkObject('', options, ['engine', 'force'])
+    const name = checkString('refOrId', refOrId)
+    const force = checkBoolean('force', options.force, false)
+    const { untagged, deleted } = await (await storeOf(options)).images.removeByName(name, force)
+    return { untagged, deleted: deleted.length > 0 }
+  }
+
+  /**
+   * Saves several images together, as {@link Image.save} does one: what they share is written once.
+   *
+   * @throws {ConflictError} where they belong to different engines.
+   */
+  static async save(
+    images: readonly Image[],
+    target: string | Writable,
+    options: ImageSaveOptions = {},
+  ): Promise<void> {
+    const checked = checkSaveOptions(target, options)
+    if (!Array.isArray(images)) throw new InvalidOptionError('images', 'an array of images', images)
+    const parts = images.map((image) => {
+      if (image instanceof Image) return image.#parts('save')
+      throw new InvalidOptionError('images', 'an array of images', image)
+    })
+    const store = oneStore(parts)
+    const stored = parts.map(({ image }, position) => ({ ...image, references: images[position]?.tags ?? [] }))
+    await saveImages(store, stored, checked.target, checked)
   }
 
   /**
@@ -222,7 +288,7 @@ export class Image {
   /**
    * Removes the image with all its names; layers and blobs that no other image needs are deleted in the background.
    *
-   * @param options - `force`: also while containers of this process use it; its files then stay until they end.
+   * @param options - `force`: also while containers use it; its files then stay until they end.
    * @throws {ConflictError} when it is in use. @throws {NotFoundError} when it is not there any more.
    */
   async remove(options: { force?: boolean | undefined } = {}): Promise<void> {
@@ -230,6 +296,18 @@ export class Image {
     const { store, image } = this.#parts('remove')
     await store.images.remove(image.digest, options.force === true)
     this.#tags = []
+  }
+
+  /**
+   * Writes the image with its tags to an archive or a folder. A path gets the whole result, or keeps what it had; a stream is ended,
+   * or destroyed with the error. The same image gives the same bytes.
+   *
+   * @param target - path of a file (of a folder that does not exist or is empty, for `oci-dir`), or a stream.
+   * @throws {InvalidOptionError} @throws {NotFoundError} when it has been removed. @throws {SyscallError} when writing fails.
+   * @throws {ConflictError} where a path is a directory that is not empty.
+   */
+  save(target: string | Writable, options: ImageSaveOptions = {}): Promise<void> {
+    return Image.save([this], target, options)
   }
 
   /** How the image was made, oldest step first. */

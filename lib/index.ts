@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 export { Container, type RunOptions } from './container.ts'
-export { Engine, type EngineOptions } from './engine.ts'
+export { Engine, type EngineOptions, type EnginePruneResult } from './engine.ts'
 export {
   ConflictError,
   ContainerStartError,
@@ -32,6 +32,14 @@ export {
   type ImageProgress,
 } from './image.ts'
 export type {
+  ImageListOptions,
+  ImagePruneOptions,
+  ImagePruneResult,
+  ImageRemoveOptions,
+  ImageRemoveResult,
+  ImageSaveOptions,
+} from './image-management.ts'
+export type {
   BindMountOptions,
   ByteQuantity,
   CapabilityOptions,
@@ -42,5 +50,8 @@ export type {
   TmpfsMountOptions,
   UlimitOptions,
 } from './options/container-options.ts'
+export type { ImageFilters } from './options/image-filters.ts'
 export type { RunResult, RunUsage } from './run-result.ts'
 export type { EngineFeature, EngineInfo } from './runtime/engine-info.ts'
+export type { DiskUsage, UsageEntry } from './store/disk-usage.ts'
+export type { StoreFault, VerifyOptions } from './store/verify.ts'

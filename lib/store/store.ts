@@ -9,6 +9,7 @@ import { LayerStore, type UnpackLayer } from './layer-store.ts'
 import { prepareLayout, StoreLayout } from './layout.ts'
 import { acquireLock, type FileLock, type LockOptions } from './lock.ts'
 import type { StoreNative } from './native.ts'
+import { PartialStore } from './partial.ts'
 import { Pins } from './pins.ts'
 import { removeTree } from './remove-tree.ts'
 import { type RepairReport, repairStore } from './repair.ts'
@@ -130,8 +131,14 @@ export class Store {
     return measureDiskUsage({ layout: this.layout, blobs: this.blobs, index: this.#index, uses: this.#uses })
   }
 
-  /** Walks the root and compares it with what it should be. */
-  verify(options: VerifyOptions = {}): Promise<StoreFault[]> {
+  /** Removes interrupted downloads that were not written to for `lifeMs`. @returns the bytes that this freed. */
+  prunePartial(lifeMs: number): Promise<number> {
+    return new PartialStore(this.layout, this.#native).removeUnused(Date.now() - lifeMs)
+  }
+
+  /** Walks the root and compares it with what it should be, once nothing is deleted in the background. */
+  async verify(options: VerifyOptions = {}): Promise<StoreFault[]> {
+    await this.idle()
     const { layout, blobs } = this
     return verifyStore({ layout, native: this.#native, blobs, session: this.session, index: this.#index }, options)
   }
