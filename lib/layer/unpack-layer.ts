@@ -5,13 +5,17 @@ import type { Readable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
 import { InvalidOptionError, WherryError } from '../errors.ts'
 import type { OwnerMap } from './entry-metadata.ts'
+import { GrowingFile } from './growing-file.ts'
 import { kDefaultLayerLimits, type LayerLimits } from './limits.ts'
 import type { UnpackResult } from './unpack-stream.ts'
 import { type FromWorker, kWindowBytes, type ToWorker, unpackError, type WorkerInput } from './worker-protocol.ts'
 
 export interface UnpackLayerOptions {
-  /** A tar archive, plain or compressed by gzip or zstd: a file's path, or a stream, which is read to its end. */
-  source: string | Readable
+  /**
+   * A tar archive, plain or compressed by gzip or zstd: a file's path, a file that is still being downloaded, or a stream,
+   * which is read to its end. A {@link GrowingFile} stays the caller's to close.
+   */
+  source: string | Readable | GrowingFile
   /** Names the layer in errors, for example its digest. */
   layer: string
   /** Must not exist; its parent must. Complete when the promise resolves; the caller renames it into place. */
@@ -60,8 +64,12 @@ export async function unpackLayer(options: UnpackLayerOptions): Promise<UnpackRe
   const abort = (): void => {
     Atomics.store(new Int32Array(stop), 0, 1)
     worker.postMessage({ kind: 'stop' } satisfies ToWorker)
+    growing?.wakeReader()
   }
-  const forwarder = typeof options.source === 'string' ? undefined : new Forwarder(options.source, worker, abort)
+  const { source } = options
+  const growing = source instanceof GrowingFile ? source : undefined
+  const isForwarded = typeof source !== 'string' && !(source instanceof GrowingFile)
+  const forwarder = isForwarded ? new Forwarder(source, worker, abort) : undefined
   options.signal?.addEventListener('abort', abort, { once: true })
   try {
     const outcome = await outcomeOf(worker, forwarder, options.targetDir)
@@ -69,7 +77,7 @@ export async function unpackLayer(options: UnpackLayerOptions): Promise<UnpackRe
     return outcome
   } catch (error) {
     if (options.signal?.aborted === true) throw options.signal.reason
-    throw forwarder?.failure ?? error
+    throw forwarder?.failure ?? growing?.failure ?? error
   } finally {
     options.signal?.removeEventListener('abort', abort)
     forwarder?.close()
@@ -89,6 +97,7 @@ function workerInput(options: UnpackLayerOptions, stop: SharedArrayBuffer): Work
   }
   return {
     path: typeof options.source === 'string' ? resolve(options.source) : undefined,
+    growing: options.source instanceof GrowingFile ? options.source.handle : undefined,
     layer: options.layer,
     targetDir: resolve(options.targetDir),
     limits,

@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { WherryError } from '../errors.ts'
 import { loadNative } from '../launcher/native.ts'
+import { type GrowingFileHandle, GrowingFileView } from './growing-file.ts'
 import { unpackStream } from './unpack-stream.ts'
 import { type FromWorker, packError, type ToWorker, type WorkerInput } from './worker-protocol.ts'
 
@@ -34,6 +35,33 @@ async function* fileChunks(path: string): AsyncGenerator<Buffer> {
   }
 }
 
+/** Reads a file as far as it has come, and sleeps where it has not come further. */
+async function* growingChunks(handle: GrowingFileHandle): AsyncGenerator<Buffer> {
+  const view = new GrowingFileView(handle)
+  const chunk = Buffer.allocUnsafeSlow(kReadBytes)
+  for (let position = 0; ; ) {
+    const changes = view.changes
+    check()
+    const { sizeBytes, state } = view.look()
+    if (position < sizeBytes) {
+      const bytes = fs.readSync(view.fd, chunk, 0, Math.min(chunk.length, sizeBytes - position), position)
+      if (bytes === 0) throw broken('is shorter than it was said to be')
+      position += bytes
+      yield chunk.subarray(0, bytes)
+    } else if (state === 'growing') {
+      Atomics.wait(view.words, view.index, changes)
+    } else if (state === 'finished') {
+      return
+    } else {
+      throw broken('was given up')
+    }
+  }
+}
+
+function broken(what: string): WherryError {
+  return new WherryError(`The file being downloaded ${what}.`, { code: 'ERR_DOWNLOAD' })
+}
+
 /** Chunks from the owner of this worker; each is acknowledged when the next is asked for. */
 async function* messageChunks(): AsyncGenerator<Buffer> {
   const queue: ToWorker[] = []
@@ -60,7 +88,9 @@ async function* messageChunks(): AsyncGenerator<Buffer> {
 
 async function main(): Promise<void> {
   try {
-    const source = input.path === undefined ? messageChunks() : fileChunks(input.path)
+    const { path, growing } = input
+    const source =
+      path !== undefined ? fileChunks(path) : growing !== undefined ? growingChunks(growing) : messageChunks()
     const result = await unpackStream(loadNative(), source, { ...input, check })
     send({ kind: 'done', result })
   } catch (error) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { ConflictError, IntegrityError, LayerError, SyscallError, WherryError } from '../errors.ts'
 import type { OwnerMap } from './entry-metadata.ts'
+import type { GrowingFileHandle } from './growing-file.ts'
 import type { LayerLimits } from './limits.ts'
 import type { UnpackResult } from './unpack-stream.ts'
 
@@ -9,8 +10,9 @@ export const kWindowBytes = 4 * 1024 * 1024
 
 /** Given to the worker at its start. */
 export interface WorkerInput {
-  /** A file that the worker reads itself; without one, chunks come as messages. */
+  /** A file that the worker reads itself. Without this and {@link growing}, chunks come as messages. */
   path: string | undefined
+  growing: GrowingFileHandle | undefined
   layer: string
   targetDir: string
   limits: LayerLimits

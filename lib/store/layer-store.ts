@@ -1,6 +1,7 @@
 import { access, mkdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LayerError } from '../errors.ts'
+import type { GrowingFile } from '../layer/growing-file.ts'
 import { type Digest, digestAlgorithm } from '../oci/digest.ts'
 import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
@@ -20,7 +21,7 @@ export interface LayerInfo {
 
 /** Unpacks one layer; `unpackLayer` of lib/layer, or a stand-in. `targetDir` must not exist. */
 export type UnpackLayer = (options: {
-  source: string
+  source: string | GrowingFile
   layer: string
   targetDir: string
   signal?: AbortSignal
@@ -30,10 +31,12 @@ export type UnpackLayer = (options: {
 
 /** Which blob to unpack, and what must come out. */
 export interface UnpackRequest {
-  /** Path of the blob. */
-  readonly source: string
+  /** Path of the blob, or the blob as it is being downloaded; the caller closes that once the unpacking has ended. */
+  readonly source: string | GrowingFile
   /** Where known, the blob's digest to verify in the stream. */
   readonly expectedDigest?: Digest | undefined
+  /** What errors call the layer. @default its digest, or else the path */
+  readonly label?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -107,7 +110,7 @@ export class LayerStore {
     try {
       const result = await this.#unpack({
         source: request.source,
-        layer: request.expectedDigest ?? expectedDiffId ?? request.source,
+        layer: request.label ?? request.expectedDigest ?? expectedDiffId ?? pathOf(request.source),
         targetDir: join(dir, 'fs'),
         ...(request.signal === undefined ? {} : { signal: request.signal }),
         ...(request.expectedDigest === undefined ? {} : { expectedDigest: request.expectedDigest }),
@@ -150,6 +153,10 @@ export class LayerStore {
     }
     return true
   }
+}
+
+function pathOf(source: string | GrowingFile): string {
+  return typeof source === 'string' ? source : source.path
 }
 
 async function settled(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
