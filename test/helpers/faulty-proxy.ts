@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+
+import { once } from 'node:events'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+  request as sendRequest,
+} from 'node:http'
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createGzip } from 'node:zlib'
+import { listen } from './listen.ts'
+
+/** What goes wrong with an answer. */
+export type Fault =
+  /** The connection breaks after so many bytes of the answer's body. */
+  | { kind: 'cut'; afterBytes: number }
+  /** The connection breaks after the upstream has so many bytes of the request's body. */
+  | { kind: 'cut-upload'; afterBytes: number }
+  /** The upstream gets the whole request, and its answer is lost. */
+  | { kind: 'lost-answer' }
+  /** One bit of the body is another one. */
+  | { kind: 'wrong-digest' }
+  /** The body ends after so many bytes, and the headers say that this is all. */
+  | { kind: 'short-body'; bytes: number }
+  /** Another status, instead of the upstream's answer. */
+  | { kind: 'status'; status: number; headers?: Record<string, string>; body?: string }
+  /** Nothing more comes after so many bytes of the body; with a negative number not even headers. */
+  | { kind: 'stall'; afterBytes: number }
+  /** A few bytes at a time. */
+  | { kind: 'drip'; chunkBytes: number; everyMs: number }
+  /** A redirect, with `loop` to the same place. */
+  | { kind: 'redirect'; to: string | 'loop'; status?: number }
+  /** A body of zeros as long as announced. */
+  | { kind: 'endless'; bytes: number; contentType?: string }
+  /** Zeros, packed, with `Content-Encoding: gzip`. */
+  | { kind: 'gzip-bomb'; inflatedBytes: number; contentType?: string }
+
+/** Which requests a fault is for. */
+export interface FaultRule {
+  fault: Fault
+  /** @default any */
+  method?: string
+  /** Tried on the path with its query. @default any */
+  path?: RegExp
+  /** How many requests it spoils. @default 1 */
+  times?: number
+}
+
+export interface SeenRequest {
+  method: string
+  path: string
+  headers: IncomingHttpHeaders
+}
+
+export interface FaultyProxy {
+  /** `127.0.0.1:port` */
+  readonly host: string
+  readonly requests: SeenRequest[]
+  /** Bytes of bodies that were written by the proxy itself (`endless`, `gzip-bomb`). */
+  readonly counters: { inventedBytes: number }
+  inject(...rules: FaultRule[]): void
+  /** Forgets all rules and requests. */
+  reset(): void
+}
+
+/** A proxy in front of a registry of plain http, which passes everything on but for the faults that are injected. */
+export async function startFaultyProxy(t: TestContext, upstreamHost: string): Promise<FaultyProxy> {
+  let rules: FaultRule[] = []
+  const requests: SeenRequest[] = []
+  const counters = { inventedBytes: 0 }
+  const ended = new AbortController()
+  const server = createServer((request, response) => {
+    const seen = { method: request.method ?? '', path: request.url ?? '', headers: request.headers }
+    requests.push(seen)
+    const fault = takeFault(rules, seen)
+    new Exchange(upstreamHost, request, response, counters, ended.signal).run(fault).catch(() => response.destroy())
+  })
+  t.after(() => ended.abort())
+  return {
+    host: await listen(t, server),
+    requests,
+    counters,
+    inject: (...more) => {
+      rules.push(...more.map((rule) => ({ ...rule })))
+    },
+    reset: () => {
+      rules = []
+      requests.length = 0
+      counters.inventedBytes = 0
+    },
+  }
+}
+
+function takeFault(rules: FaultRule[], seen: SeenRequest): Fault | undefined {
+  const rule = rules.find(({ method, path, times = 1 }) => {
+    return times > 0 && (method ?? seen.method) === seen.method && (path === undefined || path.test(seen.path))
+  })
+  if (rule !== undefined) rule.times = (rule.times ?? 1) - 1
+  return rule?.fault
+}
+
+/** One request and its answer. */
+class Exchange {
+  readonly #upstream: string
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  readonly #counters: { inventedBytes: number }
+  readonly #signal: AbortSignal
+
+  constructor(
+    upstream: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    counters: { inventedBytes: number },
+    signal: AbortSignal,
+  ) {
+    this.#upstream = upstream
+    this.#request = request
+    this.#response = response
+    this.#counters = counters
+    this.#signal = signal
+  }
+
+  async run(fault: Fault | undefined): Promise<void> {
+    const response = this.#response
+    switch (fault?.kind) {
+      case 'status':
+        this.#request.resume()
+        response.writeHead(fault.status, { 'content-type': 'application/json', ...fault.headers }).end(fault.body ?? '')
+        return
+      case 'redirect':
+        this.#request.resume()
+        response.writeHead(fault.status ?? 307, { location: fault.to === 'loop' ? this.#request.url : fault.to }).end()
+        return
+      case 'endless':
+        return this.#invent(fault.bytes, { 'content-type': fault.contentType, 'content-length': String(fault.bytes) })
+      case 'gzip-bomb':
+        return this.#bomb(fault.inflatedBytes, fault.contentType)
+      default:
+        if (fault?.kind === 'stall' && fault.afterBytes < 0) return
+        return this.#forward(fault)
+    }
+  }
+
+  async #forward(fault: Fault | undefined): Promise<void> {
+    const [hostname, port] = this.#upstream.split(':')
+    const { method, url, headers } = this.#request
+    const upstream = sendRequest({ hostname, port, method, path: url, headers, agent: false })
+    this.#response.on('close', () => upstream.destroy())
+    const answered = once(upstream, 'response') as Promise<[IncomingMessage]>
+    answered.catch(() => this.#response.destroy())
+    await this.#sendBody(upstream, fault)
+    const [answer] = await answered
+    if (fault?.kind === 'lost-answer') {
+      for await (const _ of answer);
+      this.#request.socket.destroy()
+      return
+    }
+    const responseHeaders = { ...answer.headers }
+    if (fault?.kind === 'short-body') responseHeaders['content-length'] = String(fault.bytes)
+    this.#response.writeHead(answer.statusCode ?? 502, responseHeaders)
+    this.#response.flushHeaders()
+    await this.#answerBody(answer, fault)
+  }
+
+  async #sendBody(upstream: ReturnType<typeof sendRequest>, fault: Fault | undefined): Promise<void> {
+    let sent = 0
+    for await (const chunk of this.#request as AsyncIterable<Buffer>) {
+      const part = fault?.kind === 'cut-upload' ? chunk.subarray(0, fault.afterBytes - sent) : chunk
+      sent += part.length
+      // The upstream must have it before the cut, else the cut may overtake it.
+      await new Promise<void>((resolve) => upstream.write(part, () => resolve()))
+      if (fault?.kind !== 'cut-upload' || sent < fault.afterBytes) continue
+      upstream.destroy()
+      this.#request.socket.destroy()
+      return
+    }
+    upstream.end()
+  }
+
+  async #answerBody(answer: IncomingMessage, fault: Fault | undefined): Promise<void> {
+    let position = 0
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      if (fault?.kind === 'wrong-digest' && position === 0) chunk[0] = chunk[0]! ^ 1
+      const limit =
+        fault?.kind === 'cut' || fault?.kind === 'stall'
+          ? fault.afterBytes
+          : fault?.kind === 'short-body'
+            ? fault.bytes
+            : undefined
+      const part = limit === undefined ? chunk : chunk.subarray(0, Math.max(0, limit - position))
+      position += chunk.length
+      if (fault?.kind === 'drip') await this.#drip(part, fault)
+      else await this.#write(part)
+      if (limit === undefined || position < limit) continue
+      if (fault?.kind === 'cut') this.#request.socket.destroySoon()
+      // A stall: the connection stays open and silent.
+      if (fault?.kind === 'stall') return
+      if (fault?.kind === 'short-body') break
+    }
+    this.#response.end()
+  }
+
+  async #drip(bytes: Buffer, { chunkBytes, everyMs }: { chunkBytes: number; everyMs: number }): Promise<void> {
+    for (let at = 0; at < bytes.length && !this.#response.destroyed; at += chunkBytes) {
+      await this.#write(bytes.subarray(at, at + chunkBytes))
+      await sleep(everyMs, undefined, { signal: this.#signal })
+    }
+  }
+
+  async #invent(bytes: number, headers: Record<string, string | undefined>): Promise<void> {
+    this.#request.resume()
+    const given = Object.entries(headers).filter((pair): pair is [string, string] => pair[1] !== undefined)
+    this.#response.writeHead(200, Object.fromEntries(given))
+    const block = Buffer.alloc(64 * 1024)
+    for (let left = bytes; left > 0 && !this.#response.destroyed; left -= block.length) {
+      const part = block.subarray(0, Math.min(left, block.length))
+      await this.#write(part)
+      this.#counters.inventedBytes += part.length
+    }
+    this.#response.end()
+  }
+
+  async #bomb(inflatedBytes: number, contentType: string | undefined): Promise<void> {
+    this.#request.resume()
+    const headers = { 'content-encoding': 'gzip', 'content-type': contentType ?? 'application/octet-stream' }
+    this.#response.writeHead(200, headers)
+    const gzip = createGzip({ level: 9 })
+    gzip.pipe(this.#response)
+    const block = Buffer.alloc(1024 * 1024)
+    for (let left = inflatedBytes; left > 0 && !this.#response.destroyed; left -= block.length) {
+      if (!gzip.write(block.subarray(0, Math.min(left, block.length))))
+        await once(gzip, 'drain', { signal: this.#signal })
+      this.#counters.inventedBytes += block.length
+    }
+    gzip.end()
+  }
+
+  async #write(part: Buffer): Promise<void> {
+    if (this.#response.destroyed || this.#response.write(part)) return
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#response.off('drain', done).off('close', done)
+        resolve()
+      }
+      this.#response.once('drain', done).once('close', done)
+    })
+  }
+}
