@@ -33,8 +33,8 @@ export interface ImageEngineOptions {
   engine?: Engine | undefined
 }
 
-/** Options of {@link Image.load}. */
-export interface ImageLoadOptions extends ImageEngineOptions {
+/** Options of everything that brings an image into the store. */
+export interface ImageSourceOptions extends ImageEngineOptions {
   /** Which image to take where there are several of one name, such as `linux/arm64/v8`. @default this host's */
   platform?: string | undefined
   /** Aborting stops the work, removes what it left, and rejects with `signal.reason`. */
@@ -42,8 +42,19 @@ export interface ImageLoadOptions extends ImageEngineOptions {
   onProgress?: ((progress: ImageProgress) => void) | undefined
 }
 
+/** Options of {@link Image.load}. */
+export interface ImageLoadOptions extends ImageSourceOptions {
+  /**
+   * Keeps the index of an image for several platforms with everything that it names, so that all of it can be pushed. Only the wanted
+   * platform is unpacked; it must be there.
+   *
+   * @default false
+   */
+  allPlatforms?: boolean | undefined
+}
+
 /** Options of {@link Image.import}. */
-export interface ImageImportOptions extends ImageLoadOptions {
+export interface ImageImportOptions extends ImageSourceOptions {
   /** What containers of the image get unless they say otherwise: `Cmd`, `Env`, `WorkingDir`, … @default {} */
   config?: ImageRuntimeConfig | undefined
   /** Name to give to the image, such as `my/base:1`. @default none */
@@ -229,12 +240,13 @@ export class Image {
    * @throws {LayerError} naming the member or entry. @throws {IntegrityError} @throws {PlatformError} @throws {NotFoundError}
    */
   static async load(source: string | Readable, options: ImageLoadOptions = {}): Promise<Image[]> {
-    checkObject('', options, ['engine', 'platform', 'signal', 'onProgress'])
+    checkObject('', options, ['engine', 'platform', 'allPlatforms', 'signal', 'onProgress'])
     checkSource(source)
     const platform = platformOption(options.platform, arch)
+    const allPlatforms = checkBoolean('allPlatforms', options.allPlatforms, false)
     const store = await storeOf(options)
     const { signal, onProgress } = options
-    const images = await loadImages(store, source, { platform, signal, onProgress })
+    const images = await loadImages(store, source, { platform, allPlatforms, signal, onProgress })
     return images.map((image) => Image.#fromStore(store, image))
   }
 

@@ -30,6 +30,7 @@ export {
   type ImageLayer,
   type ImageLoadOptions,
   type ImageProgress,
+  type ImageSourceOptions,
 } from './image.ts'
 export type {
   ImageListOptions,

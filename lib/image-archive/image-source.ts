@@ -14,6 +14,8 @@ export interface ImageSource {
   readonly layers: readonly LayerSource[]
   /** Canonical references. */
   readonly references: readonly string[]
+  /** The index that it was chosen from. */
+  readonly index?: Uint8Array | undefined
 }
 
 /** A layer's blob in an archive. */

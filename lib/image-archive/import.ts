@@ -6,6 +6,7 @@ import { NotFoundError } from '../errors.ts'
 import { digestOf } from '../oci/digest.ts'
 import { type ImageRuntimeConfig, kMediaType, layerMediaType, type Platform } from '../oci/image-config.ts'
 import { isErrno } from '../store/atomic.ts'
+import { hostError } from '../store/host-error.ts'
 import type { StoredImage } from '../store/image-store.ts'
 import type { LayerInfo } from '../store/layer-store.ts'
 import { removeTree } from '../store/remove-tree.ts'
@@ -40,9 +41,12 @@ export async function importRootfs(
   try {
     await copyIn(source, path, options)
     const mediaType = layerMediaType(await firstBytes(path, 4))
-    const layer = await store.layers.unpack({ source: path, signal })
+    const label = typeof source === 'string' ? source : 'stream'
+    const layer = await store.layers.unpack({ source: path, label, signal })
     dir = layer.dir
     return await addImage(store, { path, dir, info: layer.info, mediaType }, options)
+  } catch (error) {
+    throw signal?.aborted === true ? signal.reason : hostError('Importing an image', error)
   } finally {
     await removeTree(path)
     if (dir !== undefined) await store.layers.discard(dir)

@@ -6,12 +6,14 @@ import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
 import type { Platform } from '../oci/image-config.ts'
 import { isErrno } from '../store/atomic.ts'
 import { digestFile } from '../store/blob-store.ts'
+import { hostError } from '../store/host-error.ts'
 import type { StoredImage } from '../store/image-store.ts'
 import { removeTree } from '../store/remove-tree.ts'
 import type { Store } from '../store/store.ts'
 import { type ArchiveFile, type ArchiveFiles, FolderFiles } from './archive-files.ts'
 import { readDockerArchive } from './docker-archive.ts'
 import type { ImageSource, LayerSource } from './image-source.ts'
+import { type BlobSource, blobsBelow } from './index-children.ts'
 import { isOciLayout, readOciLayout } from './oci-layout.ts'
 import { spoolTar } from './spool-tar.ts'
 
@@ -29,6 +31,8 @@ export interface ImageProgress {
 
 export interface LoadOptions {
   readonly platform: Platform
+  /** Keeps what an index names for other platforms, as blobs. @default false */
+  readonly allPlatforms?: boolean | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: ImageProgress) => void) | undefined
 }
@@ -44,7 +48,16 @@ export async function loadImages(
   source: string | Readable,
   options: LoadOptions,
 ): Promise<StoredImage[]> {
-  options.signal?.throwIfAborted()
+  const { signal } = options
+  try {
+    signal?.throwIfAborted()
+    return await loadFrom(store, source, options)
+  } catch (error) {
+    throw signal?.aborted === true ? signal.reason : hostError('Loading images', error)
+  }
+}
+
+async function loadFrom(store: Store, source: string | Readable, options: LoadOptions): Promise<StoredImage[]> {
   const totalBytes = typeof source === 'string' ? await sizeOf(source) : undefined
   const load = new Load(store, options, totalBytes === 'folder' ? undefined : totalBytes)
   if (typeof source === 'string' && totalBytes === 'folder') return load.all(new FolderFiles(source))
@@ -96,22 +109,28 @@ class Load {
     const isOci = await isOciLayout(files)
     const sources = isOci ? await readOciLayout(files, this.#options.platform) : await readDockerArchive(files)
     const images: StoredImage[] = []
-    for (const source of sources) images.push(await this.#one(source))
+    for (const source of sources) images.push(await this.#one(source, await this.#others(files, source)))
     return images
   }
 
-  async #one(source: ImageSource): Promise<StoredImage> {
+  async #others(files: ArchiveFiles, { index }: ImageSource): Promise<BlobSource[]> {
+    return this.#options.allPlatforms === true && index !== undefined ? blobsBelow(files, index, 'index') : []
+  }
+
+  async #one(source: ImageSource, others: readonly BlobSource[]): Promise<StoredImage> {
     const { signal } = this.#options
     const layers = source.layers.flatMap((layer) => [layer.digest, layer.diffId])
-    const digests = [digestOf(source.manifest), digestOf(source.config), ...layers]
+    const index = source.index === undefined ? [] : [digestOf(source.index)]
+    const kept = [...index, ...others.map((blob) => blob.digest)]
+    const digests = [digestOf(source.manifest), digestOf(source.config), ...layers, ...kept]
     const letGo = await this.#store.images.keep(digests, signal)
     try {
       for (const [position, layer] of source.layers.entries()) {
         await this.#layer(layer)
         this.#report('unpacking', { digest: layer.digest, position, count: source.layers.length })
       }
-      const { manifest, mediaType, config, references } = source
-      const image = await this.#store.images.add({ manifest, mediaType, config, references })
+      for (const blob of others) await this.#blob(blob)
+      const image = await this.#store.images.add(source)
       await letGo()
       this.#report('done')
       return image
@@ -137,6 +156,18 @@ class Load {
       await blobs.adopt(file.path, layer.digest)
     } finally {
       if (!layer.file.owned) await removeTree(file.path)
+    }
+  }
+
+  async #blob({ digest, file: source }: BlobSource): Promise<void> {
+    const { blobs } = this.#store
+    if ((await blobs.size(digest)) !== undefined) return
+    const file = await this.#ownCopy(source)
+    try {
+      await verifyFile(file.path, digest, this.#options.signal)
+      await blobs.adopt(file.path, digest)
+    } finally {
+      if (!source.owned) await removeTree(file.path)
     }
   }
 

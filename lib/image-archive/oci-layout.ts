@@ -41,9 +41,11 @@ export async function readOciLayout(files: ArchiveFiles, platform: Platform): Pr
     const manifest = await resolveManifest(files, descriptor, platform, 0)
     const source = await readImage(files, manifest, referencesOf(descriptor))
     if (source === undefined) continue
+    const isIndex = isIndexMediaType(descriptor.mediaType)
+    const index = isIndex ? { index: await readBlob(files, descriptor, kMaxManifestBytes) } : {}
     const known = sources.get(manifest.digest)
     const references = [...new Set([...(known?.references ?? []), ...source.references])]
-    sources.set(manifest.digest, { ...source, references })
+    sources.set(manifest.digest, { ...known, ...source, ...index, references })
   }
   if (sources.size === 0) throw new LayerError(files.label, 'index.json', 'names no image')
   return [...sources.values()]

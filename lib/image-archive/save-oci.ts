@@ -48,13 +48,11 @@ function digestsOf({ id, digest, manifest }: StoredImage): Digest[] {
 }
 
 // One descriptor a name, each with the full name: skopeo and podman choose by ref.name, containerd by the other.
-function named(descriptor: Descriptor, { references, config }: StoredImage): Descriptor[] {
-  const { os, architecture, variant } = config
-  const platform = { os, architecture, ...(variant === undefined ? {} : { variant }) }
-  const base = { ...descriptor, ...(os === '' || architecture === '' ? {} : { platform }) }
-  if (references.length === 0) return [base]
+// No platform: several entries without name that say their platform would be one image for several platforms.
+function named(descriptor: Descriptor, { references }: StoredImage): Descriptor[] {
+  if (references.length === 0) return [descriptor]
   return references.map((reference) => ({
-    ...base,
+    ...descriptor,
     annotations: { [kAnnotation.refName]: reference, [kAnnotation.imageName]: reference },
   }))
 }
