@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { FileHandle } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Digest } from '../oci/digest.ts'
 import { RequestError } from './errors.ts'
@@ -25,7 +26,7 @@ export async function serveBlob(
     // A client that sees a blob here relies on it for the manifest that it pushes next.
     if (exchange.request.method === 'HEAD') await blobs.touch(repository, digest)
     const range = startBlobAnswer(exchange, digest, opened.size)
-    if (range !== undefined) await sendFile(exchange, opened.file, range)
+    if (range !== undefined) await sendStream(exchange, readFrom(opened.file, range))
   } finally {
     await opened.file.close()
   }
@@ -72,11 +73,9 @@ export function startBlobAnswer(exchange: Exchange, digest: Digest, size: number
   return undefined
 }
 
-/** Sends bytes of a file as fast as the client takes them, and cuts the connection when it takes none. */
-async function sendFile(exchange: Exchange, file: FileHandle, range: ByteRange): Promise<void> {
-  const { response } = exchange
-  const watchdog = setTimeout(() => response.destroy(), exchange.idleTimeoutMs)
-  const source = file.createReadStream({ ...range, highWaterMark: kReadBytes, autoClose: false })
+/** Sends a body as fast as the client takes it, and cuts the connection when it takes none. */
+export async function sendStream({ response, idleTimeoutMs }: Exchange, source: Readable): Promise<void> {
+  const watchdog = setTimeout(() => response.destroy(), idleTimeoutMs)
   source.on('data', () => watchdog.refresh())
   // The listener must not make it flow before the pipeline is there to hold it back.
   source.pause()
@@ -85,6 +84,10 @@ async function sendFile(exchange: Exchange, file: FileHandle, range: ByteRange):
   } finally {
     clearTimeout(watchdog)
   }
+}
+
+function readFrom(file: FileHandle, range: ByteRange): Readable {
+  return file.createReadStream({ ...range, highWaterMark: kReadBytes, autoClose: false })
 }
 
 /** The error for a blob that a repository does not have. */

@@ -141,20 +141,23 @@ function report(parts: ServerParts, error: unknown): void {
 
 /** Reads the rest of a body away, up to a limit: closing at once would take the answer from the client. */
 async function drain(request: IncomingMessage): Promise<void> {
-  if (request.complete || request.destroyed) return
+  const { socket } = request
+  if (request.complete || request.destroyed || socket.destroyed) return
   await new Promise<void>((resolve) => {
     let bytes = 0
     const deadline = setTimeout(() => request.destroy(), kMaxDrainMs)
+    const finish = () => {
+      clearTimeout(deadline)
+      socket.off('close', finish)
+      resolve()
+    }
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.byteLength
       if (bytes > kMaxDrainBytes) request.destroy()
     })
-    const finish = () => {
-      clearTimeout(deadline)
-      resolve()
-    }
-    // The first of them: once the answer is sent, a request that ended may never close.
+    // Whichever comes: Node forgets a request whose answer was sent, and tells it neither its end nor that of its socket.
     request.once('end', finish).once('close', finish)
+    socket.once('close', finish)
     request.resume()
   })
 }

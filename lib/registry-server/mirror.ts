@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { NotFoundError, RegistryError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
-import { blobUnknown, startBlobAnswer } from './blob-endpoints.ts'
+import { blobUnknown, sendStream, startBlobAnswer } from './blob-endpoints.ts'
 import type { Blobs } from './blobs.ts'
 import { Download } from './download.ts'
 import { RequestError } from './errors.ts'
@@ -96,18 +95,20 @@ export class Mirror {
   async serveBlob(exchange: Exchange, repository: string, digest: Digest): Promise<void> {
     const size = await this.#sizeOf(repository, digest)
     if (size === undefined) throw blobUnknown(digest)
-    const range = startBlobAnswer(exchange, digest, size)
-    if (range === undefined) return
-    const { response, idleTimeoutMs } = exchange
+    if (exchange.request.method === 'HEAD') {
+      startBlobAnswer(exchange, digest, size)
+      return
+    }
     const download = this.#download(repository, digest, size)
-    const watchdog = setTimeout(() => response.destroy(), idleTimeoutMs)
-    const source = Readable.from(download.read(range.start, range.end), { objectMode: false })
-    source.on('data', () => watchdog.refresh())
-    source.pause()
+    const release = download.hold()
     try {
-      await pipeline(source, response)
+      await startedOr(download, digest)
+      const range = startBlobAnswer(exchange, digest, size)
+      if (range === undefined) return
+      const source = Readable.from(download.read(range.start, range.end), { objectMode: false })
+      await sendStream(exchange, source)
     } finally {
-      clearTimeout(watchdog)
+      await release()
     }
   }
 
@@ -163,7 +164,7 @@ export class Mirror {
   #download(repository: string, digest: Digest, size: number): Download {
     const key = `${repository} ${digest}`
     const running = this.#downloads.get(key)
-    if (running !== undefined) return running
+    if (running?.isOpen === true) return running
     const download = new Download({
       path: this.#storage.scratch(),
       digest,
@@ -172,7 +173,9 @@ export class Mirror {
       keep: (path) => this.#blobs.adopt(path, repository, digest),
     })
     this.#downloads.set(key, download)
-    const forget = () => this.#downloads.delete(key)
+    const forget = () => {
+      if (this.#downloads.get(key) === download) this.#downloads.delete(key)
+    }
     download.done.then(forget, forget)
     return download
   }
@@ -199,6 +202,15 @@ export class Mirror {
     this.#checked.set(key, performance.now())
     const [oldest] = this.#checked.keys()
     if (this.#checked.size > kMaxRemembered && oldest !== undefined) this.#checked.delete(oldest)
+  }
+}
+
+async function startedOr(download: Download, digest: Digest): Promise<void> {
+  try {
+    await download.started()
+  } catch (error) {
+    if (isAbsent(error)) throw blobUnknown(digest)
+    throw new RequestError('UNAVAILABLE', 'the upstream registry cannot be reached or refuses the request')
   }
 }
 

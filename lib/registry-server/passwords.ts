@@ -40,5 +40,7 @@ export function parseBasic(header: string | undefined): RegistryServerCredential
   if (match === null) return undefined
   const text = Buffer.from(match[1] ?? '', 'base64').toString()
   const colon = text.indexOf(':')
-  return colon === -1 ? undefined : { username: text.slice(0, colon), password: text.slice(colon + 1) }
+  // Some clients without credentials answer a challenge with an empty name and an empty password.
+  if (colon === -1 || text === ':') return undefined
+  return { username: text.slice(0, colon), password: text.slice(colon + 1) }
 }

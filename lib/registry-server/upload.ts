@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { createHash, type Hash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, open, rm } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import { type Digest, type DigestAlgorithm, digestAlgorithm, finishDigest } from '../oci/digest.ts'
 import { digestFile } from '../store/blob-store.ts'
 import type { Blobs } from './blobs.ts'
 import { RequestError } from './errors.ts'
-import { statIfAny } from './storage.ts'
+import { statIfAny, writeAll } from './storage.ts'
 
 /** Hash of the first `size` bytes. */
 interface HashState {
@@ -153,12 +153,5 @@ export class Upload {
     const state = this.#stateFor(await this.size(), algorithm)
     if (state?.algorithm === algorithm) return finishDigest(state.hash.copy(), algorithm)
     return digestFile(this.data, algorithm)
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let written = 0; written < bytes.byteLength; ) {
-    const { bytesWritten } = await file.write(bytes, written, bytes.byteLength - written, position + written)
-    written += bytesWritten
   }
 }

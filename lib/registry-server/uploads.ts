@@ -51,10 +51,12 @@ export class Uploads {
 
   /** @throws {RequestError} BLOB_UPLOAD_UNKNOWN */
   async find(repository: string, id: string): Promise<Upload> {
-    const known = this.#open.get(id) ?? (await this.#load(repository, id))
-    // Another server may have finished it.
+    const known = this.#open.get(id)
     if (known?.repository === repository && (await known.exists())) return known
-    if (known?.repository === repository) this.#open.delete(id)
+    // Another server may have taken it over, or finished it.
+    if (known?.repository === repository && this.#open.get(id) === known) this.#open.delete(id)
+    const found = this.#open.get(id) ?? (await this.#load(repository, id))
+    if (found?.repository === repository && (await found.exists())) return found
     throw new RequestError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload', { detail: { upload: id } })
   }
 

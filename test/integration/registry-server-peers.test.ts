@@ -3,12 +3,13 @@ import assert from 'node:assert/strict'
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { digestHex, digestOf } from '../../lib/oci/digest.ts'
 import { serveRegistry } from '../../lib/registry-server/registry-server.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { needs } from '../helpers/needs.ts'
 import { runChild } from '../helpers/run-child.ts'
 import { makeOciLayout, makeRootfs, packTar, run, skopeoInspect, tempDir } from './image-fixtures.ts'
-import { send, startRegistry } from './registry-server-fixtures.ts'
+import { assertError, makeManifest, pushBlob, pushManifest, send, startRegistry } from './registry-server-fixtures.ts'
 
 checkLeftovers()
 
@@ -30,9 +31,9 @@ test('skopeo copies images in and out, across repositories, and deletes them', a
   assert.deepEqual(tags.Tags, ['v1'])
   await run('skopeo', 'delete', '--tls-verify=false', `${remote}:v1`)
   await assert.rejects(run('skopeo', 'inspect', '--tls-verify=false', `${remote}:v1`), /manifest unknown|not have this/)
-  // Layers are stored once, whatever the number of repositories: two layers, two configurations.
+  // Everything is stored once, whatever the number of repositories: two layers, a configuration.
   const blobs = await readdir(join(server.root, 'blobs/sha256'), { recursive: true, withFileTypes: true })
-  assert.equal(blobs.filter((entry) => entry.isFile()).length, 4)
+  assert.equal(blobs.filter((entry) => entry.isFile()).length, 3)
 })
 
 test('podman and buildah push and pull, and podman logs in', async (t) => {
@@ -142,6 +143,29 @@ test('a cache serves what it has while upstream is away, and refuses pushes', as
   await upstream.close({ graceMs: 0 })
   await run('skopeo', 'copy', kPlainSource, remote, `oci:${dir}/d:demo`)
   assert.equal((await send(cache, 'GET', '/v2/demo/manifests/none')).status, 503)
+})
+
+test('a cache keeps nothing that upstream forged, and no client takes it for complete', async (t) => {
+  const upstream = await startRegistry(t)
+  const layer = 'x'.repeat(100_000)
+  for (const bytes of ['config', layer]) await pushBlob(upstream, 'demo', bytes)
+  await pushManifest(upstream, 'demo', '1', makeManifest('config', [layer]))
+  const digest = digestOf(layer)
+  const hex = digestHex(digest)
+  // In place: the repository's link has the same bytes.
+  await writeFile(join(upstream.root, 'blobs/sha256', hex.slice(0, 2), hex), 'y'.repeat(layer.length))
+  const cache = await serveRegistry({ upstream: { host: upstream.address, insecure: true } })
+  t.after(() => cache.close({ graceMs: 0 }))
+  assertError(await send(cache, 'GET', `/v2/demo/blobs/${digest}`), 404, 'BLOB_UNKNOWN')
+  assert.equal((await send(cache, 'GET', '/v2/demo/manifests/1')).status, 200)
+  await assert.rejects(send(cache, 'GET', `/v2/demo/blobs/${digest}`), /aborted|ECONNRESET|hang up/)
+  assert.equal((await send(cache, 'GET', `/v2/demo/blobs/${digestOf('config')}`)).body.toString(), 'config')
+  const blobs = await readdir(join(cache.root, 'blobs/sha256'), { recursive: true, withFileTypes: true })
+  assert.deepEqual(
+    blobs.filter((entry) => entry.isFile()).map((entry) => entry.name),
+    [digestHex(digestOf('config'))],
+  )
+  assert.deepEqual(await readdir(join(cache.root, 'tmp')), [])
 })
 
 async function makeCertificate(dir: string): Promise<{ cert: string; key: string }> {

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { on, once } from 'node:events'
+import { readdir, statfs } from 'node:fs/promises'
+import { get, request } from 'node:http'
+import { join } from 'node:path'
+import { execPath } from 'node:process'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { digestOf } from '../../lib/oci/digest.ts'
+import { serveRegistry } from '../../lib/registry-server/registry-server.ts'
+import { checkLeftovers } from '../helpers/leftovers.ts'
+import { tempDir } from './image-fixtures.ts'
+import { makeManifest, pushBlob, pushManifest, send, startRegistry } from './registry-server-fixtures.ts'
+
+checkLeftovers()
+
+const kChild = fileURLToPath(import.meta.url.replace(/\.test\.(js|ts)$/, '.$1'))
+const kGiB = 1024 ** 3
+
+interface ChildRegistry {
+  port: number
+  child: ChildProcess
+  nextLine: () => Promise<string>
+}
+
+test('a blob of 2 GiB passes through constant memory', async (t) => {
+  const dir = await tempDir(t)
+  const { bavail, bsize } = await statfs(dir)
+  if (bavail * bsize < 4 * kGiB) return t.skip('less than 4 GiB are free')
+  const { port, child, nextLine } = await startChild(t, join(dir, 'root'))
+  const chunk = Buffer.alloc(1024 * 1024, 'wherry')
+  const count = 2048
+  const hash = createHash('sha256')
+  for (let index = 0; index < count; index++) hash.update(chunk)
+  const digest = `sha256:${hash.digest('hex')}`
+
+  const headers = { 'Content-Length': chunk.byteLength * count }
+  const call = request({ port, method: 'POST', path: `/v2/big/blobs/uploads/?digest=${digest}`, headers, agent: false })
+  const answered = once(call, 'response')
+  await pipeline(Readable.from(repeat(chunk, count), { objectMode: false, highWaterMark: 1024 * 1024 }), call)
+  const [response] = await answered
+  response.resume()
+  assert.equal(response.statusCode, 201)
+
+  const download = get({ port, path: `/v2/big/blobs/${digest}`, agent: false })
+  const [body] = await once(download, 'response')
+  const received = createHash('sha256')
+  for await (const part of body) received.update(part)
+  assert.equal(`sha256:${received.digest('hex')}`, digest)
+
+  child.stdin?.end()
+  const { growth } = JSON.parse(await nextLine()) as { growth: number }
+  t.diagnostic(`resident growth ${Math.round(growth / 1024 ** 2)} MiB`)
+  assert.ok(growth < 100 * 1024 ** 2, `grew by ${growth} bytes`)
+})
+
+test('what was complete outlives kill -9, and an upload that was cut goes on', async (t) => {
+  const dir = await tempDir(t)
+  const root = join(dir, 'root')
+  const bytes = Buffer.alloc(3 * 1024 * 1024, 'cut')
+  const digest = digestOf(bytes)
+  const { port, child } = await startChild(t, root)
+  const running = { port } as Parameters<typeof send>[0]
+  await pushBlob(running, 'app', 'config')
+  const manifest = makeManifest('config', [])
+  await pushManifest(running, 'app', 'v1', manifest)
+  const place = (await send(running, 'POST', '/v2/app/blobs/uploads/')).headers.location ?? ''
+  const sending = request({
+    port,
+    method: 'PATCH',
+    path: place,
+    agent: false,
+    headers: { 'Content-Length': bytes.length },
+  })
+  sending.on('error', () => undefined)
+  sending.write(bytes.subarray(0, 1024 * 1024))
+  await until(async () => (await send(running, 'GET', place)).headers.range === `0-${1024 * 1024 - 1}`)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  sending.destroy()
+
+  const server = await startRegistry(t, { root })
+  assert.equal((await send(server, 'GET', '/v2/app/manifests/v1')).body.toString(), manifest)
+  assert.equal((await send(server, 'HEAD', `/v2/app/blobs/${digest}`)).status, 404)
+  const range = (await send(server, 'GET', place)).headers.range ?? ''
+  const offset = Number(range.slice(2)) + 1
+  assert.equal(offset, 1024 * 1024)
+  const end = await send(server, 'PUT', `${place}?digest=${digest}`, {
+    body: bytes.subarray(offset),
+    headers: { 'Content-Range': `${offset}-${bytes.length - 1}` },
+  })
+  assert.equal(end.status, 201, end.body.toString())
+  assert.deepEqual((await send(server, 'GET', `/v2/app/blobs/${digest}`)).body, bytes)
+
+  await send(server, 'POST', '/v2/app/blobs/uploads/')
+  await server.close()
+  const later = await serveRegistry({ root, maxUploadAgeMs: 0 })
+  await later.close()
+  assert.deepEqual(await readdir(join(root, 'uploads')), [])
+  assert.deepEqual(await readdir(join(root, 'tmp')), [])
+})
+
+test('several servers on one root see the same images and go on with uploads of each other', async (t) => {
+  const root = join(await tempDir(t), 'root')
+  const [one, two] = [await startRegistry(t, { root }), await startRegistry(t, { root })]
+  const place = (await send(one, 'POST', '/v2/app/blobs/uploads/')).headers.location ?? ''
+  for (const [server, body] of [
+    [one, 'con'],
+    [two, 'f'],
+    [one, 'ig'],
+  ] as const) {
+    assert.equal((await send(server, 'PATCH', place, { body })).status, 202)
+  }
+  assert.equal((await send(two, 'PUT', `${place}?digest=${digestOf('config')}`)).status, 201)
+  assert.equal((await send(one, 'PUT', `${place}?digest=${digestOf('config')}`)).status, 404)
+  assert.equal((await pushManifest(one, 'app', 'v1', makeManifest('config', []))).status, 201)
+  assert.equal((await send(two, 'GET', '/v2/app/manifests/v1')).status, 200)
+})
+
+async function startChild(t: TestContext, root: string): Promise<ChildRegistry> {
+  const child = spawn(execPath, [kChild, root], { stdio: ['pipe', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
+  const lines = on(createInterface(child.stdout), 'line', { close: ['close'] })
+  const nextLine = async () => String(((await lines.next()).value as unknown[])[0])
+  return { port: Number(await nextLine()), child, nextLine }
+}
+
+function* repeat(chunk: Buffer, count: number): Generator<Buffer> {
+  for (let index = 0; index < count; index++) yield chunk
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 1000; tries++) if (await condition()) return
+  assert.fail('it did not come to be')
+}
