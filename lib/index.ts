@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 export { Container, type RunOptions } from './container.ts'
+export type { RegistryAuth } from './distribution/credentials.ts'
+export type { RemoteManifest } from './distribution/manifests.ts'
+export type { SearchResult } from './distribution/search.ts'
 export { Engine, type EngineOptions, type EnginePruneResult } from './engine.ts'
 export {
   ConflictError,
@@ -52,6 +55,21 @@ export type {
   UlimitOptions,
 } from './options/container-options.ts'
 export type { ImageFilters } from './options/image-filters.ts'
+export {
+  Registry,
+  type RegistryCallOptions,
+  type RegistryOptions,
+  type ResolvedReference,
+} from './registry.ts'
+export type {
+  RegistryServerAccess,
+  RegistryServerAuthorizer,
+  RegistryServerCredentials,
+  RegistryServerOptions,
+  RegistryServerTokenOptions,
+  RegistryServerUpstream,
+} from './registry-server/options.ts'
+export type { RegistryServer } from './registry-server/registry-server.ts'
 export type { RunResult, RunUsage } from './run-result.ts'
 export type { EngineFeature, EngineInfo } from './runtime/engine-info.ts'
 export type { DiskUsage, UsageEntry } from './store/disk-usage.ts'

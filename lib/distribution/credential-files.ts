@@ -131,6 +131,11 @@ function normalizeKey(key: string): string {
   return isDockerHub(name) ? 'docker.io' : name
 }
 
+/** Whether a key of `auths` is for this registry as a whole. */
+export function sameServer(key: string, registry: string): boolean {
+  return normalizeKey(key) === normalizeKey(registry)
+}
+
 function parseEntry(entry: v.InferOutput<typeof authEntrySchema>): RegistryAuth | undefined {
   if (entry.identitytoken) return { identityToken: entry.identitytoken }
   if (entry.registrytoken) return { registryToken: entry.registrytoken }

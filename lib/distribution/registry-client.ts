@@ -4,11 +4,12 @@ import { readStart } from './body.ts'
 import { HostCredentials } from './credential-store.ts'
 import { type CredentialStore, checkAuth, type RegistryAuth } from './credentials.ts'
 import { Endpoint, type EndpointOptions } from './endpoint.ts'
-import { isLoopbackHost, parseHost, type RegistryHost } from './hosts.ts'
+import { isDockerHub, isLoopbackHost, parseHost, type RegistryHost } from './hosts.ts'
 import { listNames } from './paging.ts'
 import { checkProxy } from './proxy.ts'
 import { Repository } from './repository.ts'
 import { retrying } from './retry.ts'
+import { kHubSearchHost, type SearchResult, searchCatalog, searchHub } from './search.ts'
 
 const kUserAgent = `wherry (node ${process.versions.node})`
 const kRetries = 5
@@ -48,12 +49,15 @@ export class RegistryClient {
   readonly name: string
   readonly #registry: Endpoint
   readonly #mirrors: readonly Endpoint[]
+  readonly #common: Omit<EndpointOptions, 'insecure'>
+  #search: Endpoint | undefined
 
   /** @throws {InvalidOptionError} Nothing is connected yet. */
   constructor(host: string, options: RegistryClientOptions = {}) {
     const parsed = parseHost(host)
     const common = commonOptions(options)
     this.name = parsed.name
+    this.#common = common
     this.#registry = new Endpoint(parsed, { ...common, insecure: insecurity(parsed, options) })
     this.#mirrors = (options.mirrors ?? []).map((text, index) => {
       const mirror = parseHost(text, `mirrors[${index}]`)
@@ -93,6 +97,23 @@ export class RegistryClient {
     return listNames(this.#registry, { ...list, signal: options.signal })
   }
 
+  /**
+   * Finds repositories: by Docker Hub's search, on other registries among the catalog, by a part of the name.
+   *
+   * @param options.limit - most results. @default 25
+   */
+  async search(
+    query: string,
+    options: { limit?: number | undefined; signal?: AbortSignal | undefined } = {},
+  ): Promise<SearchResult[]> {
+    const { limit = 25, signal } = options
+    const purpose: Purpose = { intent: `Cannot search ${this.name}`, registry: this.name }
+    if (!isDockerHub(this.name)) return searchCatalog(this.catalog({ signal }), query, limit)
+    this.#search ??= new Endpoint(kHubSearchHost, { ...this.#common, auth: 'anonymous', insecure: false })
+    const endpoint = this.#search
+    return retrying(endpoint.retries, signal, () => searchHub(endpoint, purpose, { query, limit, signal }))
+  }
+
   /** Runs an action that reads: on each mirror once, then on the registry with repetitions. */
   async read<T>(
     options: { signal?: AbortSignal | undefined; direct?: boolean | undefined },
@@ -122,7 +143,8 @@ export class RegistryClient {
 
   /** Ends all connections; requests under way fail. May be called again. */
   async close(): Promise<void> {
-    await Promise.all(this.sources(false).map((endpoint) => endpoint.close()))
+    const endpoints = [...this.sources(false), ...(this.#search === undefined ? [] : [this.#search])]
+    await Promise.all(endpoints.map((endpoint) => endpoint.close()))
   }
 
   [Symbol.asyncDispose](): Promise<void> {

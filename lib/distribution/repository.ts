@@ -1,13 +1,14 @@
 import { IntegrityError, NotFoundError } from '../errors.ts'
 import { type Digest, digestOf, isDigest, verifyDigest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/image-config.ts'
-import type { Purpose } from './answer-error.ts'
+import { type Purpose, protocolError } from './answer-error.ts'
 import { downloadBlob } from './blob-download.ts'
 import { type BlobPush, type OpenBlob, uploadBlob } from './blob-upload.ts'
 import { readStart } from './body.ts'
-import { type Endpoint, repositoryScope } from './endpoint.ts'
+import { type Endpoint, repositoryScope, requireHeader } from './endpoint.ts'
 import { getManifest, headManifest, type ManifestHead, type ManifestRequest, type RemoteManifest } from './manifests.ts'
 import { listNames } from './paging.ts'
+import type { Answer } from './redirects.ts'
 import { listReferrers, updateReferrersTag } from './referrers.ts'
 import type { RegistryClient } from './registry-client.ts'
 
@@ -132,15 +133,21 @@ export class Repository {
   }
 
   /** Whether the registry itself (no mirror) has a blob in this repository. */
-  hasBlob(digest: Digest, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<boolean> {
+  async hasBlob(digest: Digest, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<boolean> {
     const purpose = this.#purpose(`Cannot look up blob ${digest} of ${this.name}`)
-    return this.#client.write(options.signal, async (endpoint) => {
-      const target = `${endpoint.pathOf(this.path)}/blobs/${digest}`
-      const scopes = this.#scopes(endpoint, 'pull')
-      const { signal } = options
-      const answer = await endpoint.request({ purpose, method: 'HEAD', target, scopes, expected: [200, 404], signal })
-      answer.body.resume()
-      return answer.status === 200
+    const { signal } = options
+    return (await this.#client.write(signal, () => this.#headBlob(purpose, digest, 'pull', signal))) !== undefined
+  }
+
+  /** Size of a blob in bytes, as the registry says. @returns `undefined` where it does not exist. @throws {RegistryError} */
+  blobSize(digest: Digest, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<number | undefined> {
+    const purpose = this.#purpose(`Cannot look up blob ${digest} of ${this.name}`)
+    return this.#client.write(options.signal, async () => {
+      const answer = await this.#headBlob(purpose, digest, 'pull', options.signal)
+      if (answer === undefined) return undefined
+      const size = Number(requireHeader(purpose, answer, 'content-length'))
+      if (Number.isSafeInteger(size) && size >= 0) return size
+      throw protocolError(purpose, 'HEAD', answer.url, 'does not say the size of the blob')
     })
   }
 
@@ -165,8 +172,12 @@ export class Repository {
     open: OpenBlob,
     options: PushBlobOptions = {},
   ): Promise<'exists' | 'mounted' | 'uploaded'> {
-    if (await this.#client.write(options.signal, () => this.#hasForPush(descriptor.digest, options.signal)))
-      return 'exists'
+    const purpose = this.#purpose(`Cannot push blob ${descriptor.digest} to ${this.name}`)
+    const { signal } = options
+    const known = await this.#client.write(signal, () =>
+      this.#headBlob(purpose, descriptor.digest, 'pull,push', signal),
+    )
+    if (known !== undefined) return 'exists'
     const result = await uploadBlob(this.#client, this.#push(descriptor, open, options))
     return result === 'mounted' ? 'mounted' : 'uploaded'
   }
@@ -268,14 +279,18 @@ export class Repository {
     })
   }
 
-  async #hasForPush(digest: Digest, signal: AbortSignal | undefined): Promise<boolean> {
+  async #headBlob(
+    purpose: Purpose,
+    digest: Digest,
+    actions: string,
+    signal: AbortSignal | undefined,
+  ): Promise<Answer | undefined> {
     const endpoint = this.#client.registry
-    const purpose = this.#purpose(`Cannot push blob ${digest} to ${this.name}`)
     const target = `${endpoint.pathOf(this.path)}/blobs/${digest}`
-    const scopes = this.#scopes(endpoint, 'pull,push')
+    const scopes = this.#scopes(endpoint, actions)
     const answer = await endpoint.request({ purpose, method: 'HEAD', target, scopes, expected: [200, 404], signal })
     answer.body.resume()
-    return answer.status === 200
+    return answer.status === 200 ? answer : undefined
   }
 
   #push(

@@ -101,7 +101,7 @@ export async function makeCertificates(dir: string, names = 'DNS:localhost,IP:12
   await openssl(
     'req',
     '-newkey',
-    'ec:',
+    'ec',
     '-pkeyopt',
     'ec_paramgen_curve:P-256',
     '-nodes',

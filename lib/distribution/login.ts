@@ -1,0 +1,91 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, readFile, realpath, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { WherryError } from '../errors.ts'
+import { isErrno, writeFileAtomic } from '../store/atomic.ts'
+import { dockerConfigPath, readCredentialFile, sameServer } from './credential-files.ts'
+import { eraseWithHelper, storeWithHelper } from './credential-helper.ts'
+import { credentialServer, isDockerHub } from './hosts.ts'
+
+/**
+ * Keeps credentials for a registry, where `docker login` does: with the helper that config.json names for it, else in config.json
+ * itself, which is written at once or not at all and keeps everything else that is in it.
+ *
+ * @param registry - as in references.
+ * @throws {WherryError} `ERR_CREDENTIALS`
+ */
+export async function saveCredentials(
+  registry: string,
+  credentials: { readonly username: string; readonly password: string },
+  signal?: AbortSignal,
+): Promise<void> {
+  const { username, password } = credentials
+  const path = dockerConfigPath()
+  const server = credentialServer(registry)
+  const helper = helperFor((await readCredentialFile(path)) ?? {}, registry)
+  if (helper !== undefined) await storeWithHelper(helper, server, { username, secret: password }, signal)
+  const entry = helper === undefined ? { auth: Buffer.from(`${username}:${password}`).toString('base64') } : {}
+  await changeConfig(path, (auths) => {
+    for (const key of Object.keys(auths)) if (sameServer(key, registry)) delete auths[key]
+    auths[server] = entry
+    return true
+  })
+}
+
+/** Forgets the credentials of a registry. @returns whether there were any. */
+export async function removeCredentials(registry: string, signal?: AbortSignal): Promise<boolean> {
+  const path = dockerConfigPath()
+  const file = await readCredentialFile(path)
+  if (file === undefined) return false
+  const helper = helperFor(file, registry)
+  const erased = helper === undefined ? false : await eraseWithHelper(helper, credentialServer(registry), signal)
+  let removed = false
+  await changeConfig(path, (auths) => {
+    for (const key of Object.keys(auths)) {
+      if (!sameServer(key, registry)) continue
+      delete auths[key]
+      removed = true
+    }
+    return removed
+  })
+  return erased || removed
+}
+
+function helperFor(
+  file: { credHelpers?: Record<string, string> | undefined; credsStore?: string | undefined },
+  registry: string,
+): string | undefined {
+  const own = file.credHelpers?.[registry] ?? file.credHelpers?.[credentialServer(registry)]
+  return own || (isDockerHub(registry) ? file.credHelpers?.['docker.io'] : undefined) || file.credsStore || undefined
+}
+
+async function changeConfig(path: string, change: (auths: Record<string, unknown>) => boolean): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  // The file may be a link into somebody's collection of settings, which is to stay one.
+  const target = await realpath(path).catch((error) => {
+    if (isErrno(error, 'ENOENT')) return path
+    throw error
+  })
+  const config = await readConfig(target)
+  const { auths } = config
+  const entries = typeof auths === 'object' && auths !== null ? { ...(auths as Record<string, unknown>) } : {}
+  if (!change(entries)) return
+  const text = `${JSON.stringify({ ...config, auths: entries }, undefined, '\t')}\n`
+  // Whoever may read it so far may go on; a new one is for its owner alone.
+  const mode = (await stat(target).catch(() => undefined))?.mode ?? 0o600
+  await writeFileAtomic(`${target}.${randomUUID()}.tmp`, target, text, mode & 0o777)
+}
+
+async function readConfig(path: string): Promise<Record<string, unknown>> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return {}
+    throw error
+  }
+  if (text.trim() === '') return {}
+  const config: unknown = JSON.parse(text)
+  if (typeof config === 'object' && config !== null && !Array.isArray(config)) return config as Record<string, unknown>
+  throw new WherryError(`Cannot change ${path}: it is not a JSON object.`, { code: 'ERR_CREDENTIALS' })
+}
