@@ -43,7 +43,6 @@ test('podman and buildah push and pull, and podman logs in', async (t) => {
   const server = await startRegistry(t, { auth: { users: { me: 'a secret: with colon' } } })
   const store = ['--root', `${dir}/c`, '--runroot', `${dir}/r`, '--storage-driver', 'vfs']
   const podman = (...args: string[]) => run('podman', ...store, ...args)
-  t.after(() => run('podman', ...store, 'rmi', '--all', '--force').catch(() => undefined))
   const name = `${server.address}/podman/demo:1`
   await podman('import', tar, name)
   const auth = ['--authfile', `${dir}/auth.json`, '--tls-verify=false']
