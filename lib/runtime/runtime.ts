@@ -10,7 +10,7 @@ import type { Store } from '../store/store.ts'
 import { removeDeadCgroups } from './dead-cgroups.ts'
 import { type HostContext, readHostContext } from './host-context.ts'
 import { IdMappedMounts } from './id-mapped-mounts.ts'
-import { readUserFiles } from './image-files.ts'
+import { readUserFiles, userFilesVersion } from './image-files.ts'
 import { type Rootfs, SlotFactory } from './slot-factory.ts'
 import { SlotPool } from './slot-pool.ts'
 
@@ -32,7 +32,7 @@ export class Runtime {
   readonly mounts: IdMappedMounts
   readonly pool: SlotPool
   readonly seccomp: SeccompCache
-  /** Layers never change, so neither do the files of users in them. The host's are read anew each time. */
+  /** Layers never change, so neither do the files of users in them; the host's are known by their status. */
   readonly #userFiles = new Map<string, UserFiles>()
 
   private constructor(
@@ -73,9 +73,9 @@ export class Runtime {
   }
 
   async #readUsers(rootfs: Rootfs): Promise<UserFiles> {
-    if (rootfs.kind === 'host') return readUserFiles(this.native, ['/'])
-    const roots = rootfs.layers.map(({ dir }) => dir).reverse()
-    const key = roots.join(':')
+    const isHost = rootfs.kind === 'host'
+    const roots = isHost ? ['/'] : rootfs.layers.map(({ dir }) => dir).reverse()
+    const key = isHost ? userFilesVersion(this.native) : roots.join(':')
     let files = this.#userFiles.get(key)
     if (files === undefined) {
       files = await readUserFiles(this.native, roots)
