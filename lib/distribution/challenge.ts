@@ -8,7 +8,8 @@ export interface AuthChallenge {
 
 const kMaxHeaderLength = 16 * 1024
 const kToken = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y
-const kToken68 = /[A-Za-z0-9\-._~+/]+=*(?=\s*(?:,|$))/y
+// Credentials in one word, which may end with padding.
+const kToken68 = /[A-Za-z0-9\-._~+/]+=*(?=[ \t]*(?:,|$))/y
 const kBlank = /[ \t]*/y
 const kSeparators = /[ \t,]*/y
 const kEquals = /[ \t]*=[ \t]*/y
@@ -39,15 +40,20 @@ function parseHeader(header: string): AuthChallenge[] {
 
 function parseParameters(cursor: Cursor): Map<string, string> {
   const parameters = new Map<string, string>()
+  // Nothing of ours reads it, but it is not to be taken for what follows.
+  cursor.take(kToken68)
   for (;;) {
     const start = cursor.position
     cursor.take(kSeparators)
     const name = cursor.take(kToken)
-    const value = name !== undefined && cursor.take(kEquals) !== undefined ? takeValue(cursor) : undefined
-    if (name === undefined || value === undefined) {
-      // No parameter: the next challenge starts here, or a bare token68, which nothing of ours reads, is skipped.
+    if (name === undefined || cursor.take(kEquals) === undefined) {
+      // No parameter: the next challenge starts here.
       cursor.position = start
-      if (parameters.size === 0) cursor.take(kToken68)
+      return parameters
+    }
+    const value = takeValue(cursor)
+    if (value === undefined) {
+      cursor.position = Number.POSITIVE_INFINITY
       return parameters
     }
     const key = name[0].toLowerCase()
@@ -71,6 +77,7 @@ class Cursor {
   }
 
   take(pattern: RegExp): RegExpExecArray | undefined {
+    if (this.position > this.#text.length) return undefined
     const sticky = new RegExp(pattern, 'y')
     sticky.lastIndex = this.position
     const match = sticky.exec(this.#text)

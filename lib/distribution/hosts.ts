@@ -28,7 +28,8 @@ export function parseHost(text: string, option = 'host'): RegistryHost {
   const match = /^(?:(https?):\/\/)?([^/?#@\s\\]+)(?:\/([^?#@\s\\]*))?$/i.exec(text)
   const expected = 'a registry such as docker.io, localhost:5000 or https://host/prefix'
   const url = match === null ? undefined : tryUrl(`${match[1] ?? 'https'}://${match[2]}/`)
-  if (match === null || url === undefined || url.username !== '') throw new InvalidOptionError(option, expected, text)
+  if (match === null || url === undefined || url.username !== '' || match[2]?.endsWith(':'))
+    throw new InvalidOptionError(option, expected, text)
   const prefix = (match[3] ?? '').replace(/^\/+|\/+$/g, '').replace(/^v2(?:\/|$)/, '')
   const scheme = match[1] === undefined ? undefined : (`${match[1].toLowerCase()}:` as 'https:' | 'http:')
   const name = (match[2] ?? '').toLowerCase()

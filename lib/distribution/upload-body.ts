@@ -49,19 +49,23 @@ export class UploadBody {
   async *#chunks(onWait: (waiting: boolean) => void): AsyncGenerator<Uint8Array, void, undefined> {
     const { offset, end } = this.#range
     const expected = end - offset
+    // What the connection fails with is thrown into this generator, where it waits.
+    let waiting = false
     try {
       for await (const chunk of this.#open(offset)) {
         if (this.sentBytes + chunk.length > expected) throw sizeError(end, `more than ${end}`)
         if (chunk.length === 0) continue
-        onWait(true)
+        waiting = true
+        onWait(waiting)
         yield chunk
-        onWait(false)
+        waiting = false
+        onWait(waiting)
         this.sentBytes += chunk.length
         this.#onBytes(offset + this.sentBytes)
       }
       if (this.sentBytes < expected) throw sizeError(end, `${offset + this.sentBytes}`)
     } catch (error) {
-      this.failure = { error }
+      if (!waiting) this.failure = { error }
       throw error
     }
   }

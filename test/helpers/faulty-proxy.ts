@@ -150,6 +150,8 @@ class Exchange {
     const { method, url, headers } = this.#request
     const upstream = sendRequest({ hostname, port, method, path: url, headers, agent: false })
     this.#response.on('close', () => upstream.destroy())
+    // Of several errors only the first is told to who waits for the answer.
+    upstream.on('error', () => undefined)
     const answered = once(upstream, 'response') as Promise<[IncomingMessage]>
     answered.catch(() => this.#response.destroy())
     await this.#sendBody(upstream, fault)

@@ -6,6 +6,7 @@ import { RegistryClient, type RegistryClientOptions } from '../../lib/distributi
 import { IntegrityError, RegistryError, TimeoutError, UnsupportedImageError } from '../../lib/errors.ts'
 import { digestOf } from '../../lib/oci/digest.ts'
 import { kMediaType } from '../../lib/oci/image-config.ts'
+import { Registry } from '../../lib/registry.ts'
 import { startDockerRegistry } from '../helpers/docker-registry.ts'
 import { type FaultyProxy, startFaultyProxy } from '../helpers/faulty-proxy.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
@@ -181,30 +182,48 @@ test('redirects to the metadata address, to other schemes and with users are ref
   }
 })
 
-test('an upload that is cut goes on where it broke', async (t) => {
-  if (!needs(t, 'command:docker-registry')) return
-  const { proxy, client } = await setUp(t)
+test('an upload that is cut goes on where it broke, by PATCH, where the registry says how much it has', async (t) => {
+  const registry = await Registry.serve()
+  t.after(() => registry.close())
+  const proxy = await startFaultyProxy(t, `127.0.0.1:${registry.port}`)
+  const client = new RegistryClient(proxy.host, { auth: 'anonymous' })
+  t.after(() => client.close())
   const repository = client.repository('cut/upload')
-  const blob = makeBlob(4_000_000)
+  const blob = makeBlob(8_000_000)
   const offsets: number[] = []
   const open = (offset: number): AsyncIterable<Uint8Array> => {
     offsets.push(offset)
     return blob.open(offset)
   }
-  proxy.inject({ method: 'PUT', path: /uploads/, fault: { kind: 'cut-upload', afterBytes: 1_500_000 } })
+  proxy.inject({ method: 'PUT', path: /uploads/, fault: { kind: 'cut-upload', afterBytes: 2_500_000 } })
   const seen: number[] = []
   assert.equal(await repository.pushBlob(blob.descriptor, open, { onBytes: (count) => seen.push(count) }), 'uploaded')
-  assert.deepEqual(await repository.smallBlob(blob.descriptor, blob.bytes.length), blob.bytes)
   assert.equal(seen.at(-1), blob.bytes.length)
-  assert.equal(offsets[0], 0)
+  assert.deepEqual(await repository.smallBlob(blob.descriptor, blob.bytes.length), blob.bytes)
+  assert.equal(offsets.length, 2)
+  assert.ok(offsets[1]! > 0 && offsets[1]! <= 2_500_000, `${offsets}`)
+  const patch = proxy.requests.find(({ method }) => method === 'PATCH')
+  assert.equal(patch?.headers['content-range'], `${offsets[1]}-${blob.bytes.length - 1}`)
+})
+
+test('an upload begins again where the registry has forgotten it, and ends where only the answer was lost', async (t) => {
+  if (!needs(t, 'command:docker-registry')) return
+  const { proxy, client } = await setUp(t)
+  const repository = client.repository('cut/upload')
+  const first = makeBlob(8_000_000)
+  // This registry does not tell the state of an upload whose connection broke.
+  proxy.inject({ method: 'PUT', path: /uploads/, fault: { kind: 'cut-upload', afterBytes: 2_500_000 } })
+  assert.equal(await repository.pushBlob(first.descriptor, first.open), 'uploaded')
+  assert.deepEqual(await repository.smallBlob(first.descriptor, first.bytes.length), first.bytes)
   const second = makeBlob(500_000, 2)
   proxy.inject({ method: 'PUT', path: /uploads/, fault: { kind: 'lost-answer' } })
+  proxy.requests.length = 0
   assert.equal(await repository.pushBlob(second.descriptor, second.open), 'uploaded')
+  assert.equal(proxy.requests.filter(({ method }) => method === 'PUT').length, 1)
   const third = makeBlob(500_000, 3)
   proxy.inject({ method: 'POST', path: /uploads/, fault: { kind: 'status', status: 503 } })
   proxy.inject({ method: 'PUT', path: /uploads/, fault: { kind: 'status', status: 404 } })
   assert.equal(await repository.pushBlob(third.descriptor, third.open), 'uploaded')
-  t.diagnostic(`offsets of the first upload: ${offsets.join(', ')}`)
 })
 
 test('what the source of an upload throws comes out, and a wrong size is an IntegrityError', async (t) => {
