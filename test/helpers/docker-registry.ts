@@ -38,6 +38,11 @@ export async function startDockerRegistry(
   options: DockerRegistryOptions = {},
 ): Promise<DockerRegistry> {
   const dir = await mkdtemp(join(tmpdir(), 'wherry-registry-'))
+  let child: ChildProcess | undefined
+  t.after(async () => {
+    if (child !== undefined) await endChild(child)
+    await rm(dir, { recursive: true, force: true })
+  })
   const lines = ['version: 0.1', 'log: {level: info, accesslog: {disabled: true}}', 'storage:']
   lines.push(`  filesystem: {rootdirectory: ${dir}/data}`, '  delete: {enabled: true}')
   lines.push('http:', '  addr: 127.0.0.1:0', '  secret: of-a-test')
@@ -64,11 +69,7 @@ export async function startDockerRegistry(
     )
   }
   await writeFile(join(dir, 'config.yml'), `${lines.join('\n')}\n`)
-  const child = spawn('docker-registry', ['serve', join(dir, 'config.yml')], { stdio: ['ignore', 'ignore', 'pipe'] })
-  t.after(async () => {
-    await endChild(child)
-    await rm(dir, { recursive: true, force: true })
-  })
+  child = spawn('docker-registry', ['serve', join(dir, 'config.yml')], { stdio: ['ignore', 'ignore', 'pipe'] })
   const host = await listeningHost(child)
   return { host, url: `${ca === undefined ? 'http' : 'https'}://${host}`, ca, tokenServer }
 }
