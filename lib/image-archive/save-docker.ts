@@ -41,7 +41,8 @@ export async function* dockerMembers(
     for (const { tag = 'latest', ...reference } of references.map(shortNameAndTag)) {
       if (top !== undefined) repositories[reference.name] = { ...repositories[reference.name], [tag]: top }
     }
-    const tags = references.map((reference) => reference.toShortString())
+    // In full: podman takes a short name for one of localhost/. Docker before 1.10, which reads the other file, knows short ones only.
+    const tags = references.map((reference) => reference.toString())
     manifest.push({ Config: config, RepoTags: tags.length === 0 ? null : tags, Layers: diffIds.map(layerName) })
   }
   yield bytesMember('manifest.json', Buffer.from(JSON.stringify(manifest)))

@@ -89,15 +89,20 @@ export async function prepareLayout(layout: StoreLayout, scratchName: string): P
   await makeDirectory(layout.root, 0o711)
   await checkOwner(layout.root)
   for (const [name, mode] of kDirectories) await makeDirectory(join(layout.root, name), mode)
+  try {
+    await writeFiles(layout, scratchName)
+  } catch (error) {
+    // Another process was first, and its repair took our scratch file for a dead session's: then everything is there.
+    if (!isErrno(error, 'ENOENT') || (await readVersion(layout)) === undefined) throw error
+  }
+}
+
+async function writeFiles(layout: StoreLayout, scratchName: string): Promise<void> {
   const scratch = join(layout.tmp, scratchName)
   await writeFileAtomic(`${scratch}.layout`, join(layout.oci, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}\n', 0o644)
   // The marker comes last: with it, everything else is there. index.json comes with the first image.
-  await writeFileAtomic(
-    `${scratch}.marker`,
-    layout.marker,
-    `${JSON.stringify({ formatVersion: kFormatVersion })}\n`,
-    0o644,
-  )
+  const marker = `${JSON.stringify({ formatVersion: kFormatVersion })}\n`
+  await writeFileAtomic(`${scratch}.marker`, layout.marker, marker, 0o644)
 }
 
 /** Directories of a root with their permission bits; `partial` comes with the first download. */

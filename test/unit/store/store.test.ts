@@ -107,6 +107,16 @@ test('repairs what a killed process left, and nothing of a live one', async (t) 
   assert.deepEqual((await store.repair()).deadSessions, [])
 })
 
+test('many make one root at once', async (t) => {
+  for (let turn = 0; turn < 5; turn++) {
+    const root = await newRoot(t)
+    const stores = await Promise.all(Array.from({ length: 8 }, () => openStore(t, root)))
+    await Promise.all(stores.map((store) => store.idle()))
+    for (const store of stores.slice(0, 2)) assert.deepEqual(await store.verify(), [])
+    await Promise.all(stores.map((store) => store.close()))
+  }
+})
+
 test('a dead session is repaired by one of many', async (t) => {
   const root = await newRoot(t)
   const dead = await startChild(t, root)
