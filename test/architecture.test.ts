@@ -22,6 +22,7 @@ const EFFECT_FOLDERS = new Set([
   'runtime',
   'distribution',
   'registry-server',
+  'transfer',
   'net',
 ])
 const MIXED_FOLDERS = new Set(['cgroup', 'host'])

@@ -65,7 +65,7 @@ class StoreVerifier {
     await this.#sessions()
     await this.#containers()
     await this.#names('locks', (name) => kLockNames.test(name))
-    await this.#names('partial', (name) => isDigest(name.replace('-', ':')))
+    await this.#names('partial', (name) => isDigest(name.replace(/\.whole$/, '').replace('-', ':')))
     return this.#faults
   }
 

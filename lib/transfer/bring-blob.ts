@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+import type { FileHandle } from 'node:fs/promises'
+import type { Repository } from '../distribution/repository.ts'
+import { IntegrityError, LayerError, NotFoundError } from '../errors.ts'
+import { GrowingFile } from '../layer/growing-file.ts'
+import { type Digest, digestAlgorithm } from '../oci/digest.ts'
+import type { Descriptor } from '../oci/image-config.ts'
+import { isErrno } from '../store/atomic.ts'
+import type { PartialStore } from '../store/partial.ts'
+import type { Store } from '../store/store.ts'
+import { digestInWorker } from './digest-in-worker.ts'
+import { withLinkedSignal } from './linked-signal.ts'
+import type { TaskContext } from './shared-tasks.ts'
+
+/** How far one blob is. */
+export interface BlobProgress {
+  readonly phase: 'exists' | 'downloading' | 'unpacking' | 'done'
+  readonly bytes: number
+}
+
+/** Where blobs go. */
+export interface BlobParts {
+  readonly store: Store
+  readonly partials: PartialStore
+}
+
+/** A blob to be had. */
+export interface BlobRequest {
+  readonly repository: Repository
+  readonly descriptor: Descriptor
+  /** Where it is a layer to be unpacked, the digest of its tar. */
+  readonly diffId: Digest | undefined
+}
+
+/**
+ * Brings one blob to this machine: in the store, or whole in `partial/`, and its layer unpacked. Download, digest, decompression
+ * and unpacking run side by side; a thread reads the file as far as it has come. What an interrupted download left is gone on
+ * with. Whoever else, here or in another process, wants the same blob waits for this.
+ *
+ * @throws {IntegrityError} @throws {LayerError} @throws {RegistryError} @throws {SyscallError}
+ */
+export async function bringBlob(
+  parts: BlobParts,
+  request: BlobRequest,
+  context: TaskContext<BlobProgress>,
+): Promise<void> {
+  const { store, partials } = parts
+  const { digest, size } = request.descriptor
+  const { signal, report } = context
+  await using _lock = await partials.lock(digest, { signal, onWait: () => reportWaiting(parts, digest, report) })
+  const there = (await store.blobs.size(digest)) ?? (await partials.wholeSize(digest))
+  if (there === undefined) return download(parts, request, context)
+  if (there !== size) throw new IntegrityError(`The size of blob ${digest}`, String(size), String(there))
+  const { diffId } = request
+  if (diffId !== undefined && !(await store.layers.has(diffId))) {
+    report({ phase: 'unpacking', bytes: size })
+    const inStore = (await store.blobs.size(digest)) !== undefined
+    const source = inStore ? store.blobs.path(digest) : partials.wholePath(digest)
+    await store.layers.ensure(diffId, { source, expectedDigest: digest, signal })
+  }
+  report({ phase: 'exists', bytes: size })
+}
+
+/** Moves a blob that {@link bringBlob} brought into the store. Its digest must be kept. */
+export async function adoptBlob({ store, partials }: BlobParts, digest: Digest, signal: AbortSignal): Promise<void> {
+  if ((await store.blobs.size(digest)) !== undefined) return
+  await using _lock = await partials.lock(digest, { signal })
+  if ((await store.blobs.size(digest)) !== undefined) return
+  try {
+    await store.blobs.adopt(partials.wholePath(digest), digest)
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error
+    throw new NotFoundError(`Blob ${digest} was removed while its image was being pulled.`, 'pull again', error)
+  }
+}
+
+// Another process does the work: its file says how far it is.
+function reportWaiting(parts: BlobParts, digest: Digest, report: TaskContext<BlobProgress>['report']): void {
+  parts.partials.size(digest).then(
+    (bytes) => {
+      if (bytes !== undefined) report({ phase: 'downloading', bytes })
+    },
+    () => undefined,
+  )
+}
+
+async function download(parts: BlobParts, request: BlobRequest, context: TaskContext<BlobProgress>): Promise<void> {
+  const { partials } = parts
+  const { digest, size } = request.descriptor
+  for (;;) {
+    const attempt = new Attempt(parts, request, context)
+    try {
+      await attempt.run()
+      await partials.complete(digest)
+      context.report({ phase: 'done', bytes: size })
+      return
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      await partials.remove(digest)
+      // What an interrupted download left may have been damaged, by a crash of the machine for example.
+      if (attempt.resumedAt === 0 || context.signal.aborted) throw error
+    }
+  }
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof IntegrityError || error instanceof LayerError
+}
+
+/** One download, from wherever the last one stopped. */
+class Attempt {
+  /** Bytes that were there before. */
+  resumedAt = 0
+  readonly #parts: BlobParts
+  readonly #request: BlobRequest
+  readonly #context: TaskContext<BlobProgress>
+
+  constructor(parts: BlobParts, request: BlobRequest, context: TaskContext<BlobProgress>) {
+    this.#parts = parts
+    this.#request = request
+    this.#context = context
+  }
+
+  async run(): Promise<void> {
+    const { partials } = this.#parts
+    const { digest, size } = this.#request.descriptor
+    const file = await partials.open(digest)
+    try {
+      const { size: there } = await file.stat()
+      if (there > size) await file.truncate(0)
+      else this.resumedAt = there
+      await this.#downloadAndUnpack(file)
+    } finally {
+      await file.close()
+    }
+  }
+
+  async #downloadAndUnpack(file: FileHandle): Promise<void> {
+    const { digest } = this.#request.descriptor
+    await using growing = await GrowingFile.open(this.#parts.partials.path(digest))
+    growing.advance(this.resumedAt)
+    const stopping = new AbortController()
+    await withLinkedSignal(this.#context.signal, stopping, async () => {
+      const downloading = this.#download(file, growing, stopping.signal)
+      const unpacking = this.#unpack(growing, stopping.signal)
+      // Each ends the other where going on is no use; both have ended when this returns.
+      const downloaded = downloading.catch((error: unknown) => {
+        growing.fail(error)
+        stopping.abort(error)
+        throw error
+      })
+      const unpacked = unpacking.catch((error: unknown) => {
+        if (!isDamage(error)) stopping.abort(error)
+        throw error
+      })
+      const [first, second] = await Promise.allSettled([downloaded, unpacked])
+      this.#context.signal.throwIfAborted()
+      if (first.status === 'rejected')
+        throw second.status === 'rejected' ? firstCause(stopping, first.reason) : first.reason
+      if (second.status === 'fulfilled' && second.value) return
+      await this.#verify(stopping.signal)
+      if (second.status === 'rejected') throw second.reason
+    })
+  }
+
+  /** @returns whether the digest was verified on the way. */
+  async #unpack(growing: GrowingFile, signal: AbortSignal): Promise<boolean> {
+    const { diffId, descriptor } = this.#request
+    if (diffId === undefined) return false
+    return this.#parts.store.layers.ensure(diffId, { source: growing, expectedDigest: descriptor.digest, signal })
+  }
+
+  async #download(file: FileHandle, growing: GrowingFile, signal: AbortSignal): Promise<void> {
+    const { repository, descriptor, diffId } = this.#request
+    const { digest, size } = descriptor
+    const { report } = this.#context
+    let bytes = this.resumedAt
+    report({ phase: 'downloading', bytes })
+    if (bytes < size) {
+      for await (const chunk of repository.blob({ digest, size }, { offset: bytes, signal })) {
+        if (bytes + chunk.length > size) throw new IntegrityError(`The size of blob ${digest}`, String(size), 'more')
+        await writeFully(file, chunk, bytes)
+        bytes += chunk.length
+        growing.advance(bytes)
+        report({ phase: 'downloading', bytes })
+      }
+    }
+    if (bytes !== size) throw new IntegrityError(`The size of blob ${digest}`, String(size), String(bytes))
+    growing.finish(size)
+    if (diffId !== undefined) report({ phase: 'unpacking', bytes })
+    // While the rest is being unpacked: it has to be on the disk before it is called whole.
+    await file.datasync()
+  }
+
+  /** Hashes the file, where the unpacking has not done so or has failed: that damage explains everything else. */
+  async #verify(signal: AbortSignal): Promise<void> {
+    const { digest } = this.#request.descriptor
+    const actual = await digestInWorker(this.#parts.partials.path(digest), digestAlgorithm(digest), signal)
+    if (actual !== digest) throw new IntegrityError('The layer blob', digest, actual)
+  }
+}
+
+/** Of a download and an unpacking that both failed, what came first: the other was stopped for it. */
+function firstCause(stopping: AbortController, otherwise: unknown): unknown {
+  return stopping.signal.aborted ? stopping.signal.reason : otherwise
+}
+
+async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let written = 0; written < bytes.length; ) {
+    written += (await file.write(bytes, written, bytes.length - written, position + written)).bytesWritten
+  }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+import { Worker } from 'node:worker_threads'
+import { WherryError } from '../errors.ts'
+import { type Digest, type DigestAlgorithm, parseDigest } from '../oci/digest.ts'
+
+/** Hashes a file in a thread of its own: a blob takes as long as hundreds of turns of the event loop. */
+export async function digestInWorker(path: string, algorithm: DigestAlgorithm, signal: AbortSignal): Promise<Digest> {
+  signal.throwIfAborted()
+  const worker = new Worker(new URL('./digest-worker.js', import.meta.url), {
+    name: 'wherry-digest',
+    workerData: { path, algorithm },
+    // Flags and loaders of the embedding program are not for this thread.
+    execArgv: [],
+  })
+  let hex: string | undefined
+  let failure: unknown
+  worker.on('message', (message: string) => {
+    hex = message
+  })
+  worker.on('error', (error) => {
+    failure = error
+  })
+  const stop = (): void => {
+    worker.terminate().catch(() => undefined)
+  }
+  signal.addEventListener('abort', stop, { once: true })
+  await new Promise<void>((done) => worker.once('exit', () => done()))
+  signal.removeEventListener('abort', stop)
+  signal.throwIfAborted()
+  if (hex !== undefined) return parseDigest(`${algorithm}:${hex}`)
+  throw failure ?? new WherryError('The thread that hashed a blob ended unexpectedly.', { code: 'ERR_WORKER' })
+}
