@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { Engine } from './engine.ts'
-import { ExitError, InvalidOptionError, TimeoutError } from './errors.ts'
+import { ExitError, InvalidOptionError, NotFoundError, TimeoutError } from './errors.ts'
 import { Image } from './image.ts'
 import {
   type ContainerOptions,
@@ -21,7 +21,7 @@ export class Container {
    * Runs a command in a new container and removes the container: create, start, wait, remove. Output is collected unless
    * `stdout` and `stderr` say otherwise.
    *
-   * @param image - an {@link Image}, or the reference of one in the store.
+   * @param image - an {@link Image}, or a reference: see {@link Image.pull}, which gets it where it is not in the store.
    * @param command - program and arguments; no shell. Left out, the image's own command.
    * @throws {ExitError} when the program fails, unless `reject: false`. @throws {ContainerStartError} when it never ran:
    *   `exitCode` 127 not found, 126 not executable, 125 otherwise. @throws {InvalidOptionError} before anything is touched.
@@ -50,7 +50,7 @@ export class Container {
   ): Promise<RunResult<string | Buffer>> {
     const normalized = normalizeContainerOptions(command, options)
     const engine = await engineOf(options)
-    const source = typeof image === 'string' ? await Image.get(image, { engine }) : image
+    const source = typeof image === 'string' ? await findOrPull(image, engine, options.signal) : image
     if (!(source instanceof Image)) throw new InvalidOptionError('image', 'an Image or a reference', image)
     const release = source.use()
     try {
@@ -64,6 +64,16 @@ export class Container {
     } finally {
       release()
     }
+  }
+}
+
+/** An id names an image of the store only; a reference, also one that is still in its registry. */
+async function findOrPull(name: string, engine: Engine, signal: AbortSignal | undefined): Promise<Image> {
+  try {
+    return await Image.get(name, { engine })
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || /^(?:sha(?:256|512):)?[0-9a-f]{64,}$/.test(name)) throw error
+    return Image.pull(name, { engine, signal })
   }
 }
 

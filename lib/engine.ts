@@ -5,12 +5,15 @@ import { defaultRoot } from './host/paths.ts'
 import { type ImagePruneResult, pruneImages } from './image-management.ts'
 import { loadNative, type Native } from './launcher/native.ts'
 import { checkBoolean, checkObject, checkString } from './options/checks.ts'
+import type { RegistryOptions } from './registry.ts'
 import { removeDeadCgroups } from './runtime/dead-cgroups.ts'
 import { describeEngine, type EngineInfo } from './runtime/engine-info.ts'
 import { Runtime } from './runtime/runtime.ts'
 import type { DiskUsage } from './store/disk-usage.ts'
 import { Store } from './store/store.ts'
 import type { StoreFault, VerifyOptions } from './store/verify.ts'
+import { Registries } from './transfer/registries.ts'
+import { Transfers } from './transfer/transfers.ts'
 
 /** How to open an engine. */
 export interface EngineOptions {
@@ -27,6 +30,14 @@ export interface EngineOptions {
    * @default 4
    */
   prepared?: number | undefined
+  /**
+   * How registries are reached, by host as in references. All others get the defaults of {@link RegistryOptions}.
+   *
+   * @default {}
+   * @example
+   * { 'docker.io': { mirrors: ['mirror.example'] }, 'registry.example:5000': { ca: await readFile('ca.pem') } }
+   */
+  registries?: Readonly<Record<string, RegistryOptions>> | undefined
 }
 
 /** What {@link Engine.prune} did. */
@@ -39,7 +50,7 @@ export interface EnginePruneResult {
 const kDefaultPrepared = 4
 const kPartialLifeMs = 7 * 24 * 3_600_000
 
-const kOptionNames = ['root', 'prepared'] as const satisfies readonly (keyof EngineOptions)[]
+const kOptionNames = ['root', 'prepared', 'registries'] as const satisfies readonly (keyof EngineOptions)[]
 
 /** A state directory opened by this process, and what runs containers from it. */
 export class Engine {
@@ -49,14 +60,17 @@ export class Engine {
   readonly native: Native
   /** The state on disk. @internal */
   readonly store: Store
+  /** Pulls and pushes. @internal */
+  readonly transfers: Transfers
   readonly #prepared: number
   #runtime: Promise<Runtime> | undefined
   #closing: Promise<void> | undefined
 
-  private constructor(native: Native, store: Store, prepared: number) {
+  private constructor(native: Native, store: Store, transfers: Transfers, prepared: number) {
     this.native = native
-    this.#prepared = prepared
     this.store = store
+    this.transfers = transfers
+    this.#prepared = prepared
   }
 
   /**
@@ -68,13 +82,14 @@ export class Engine {
    * await using engine = await Engine.open({ root: '/srv/containers' })
    */
   static async open(options: EngineOptions = {}): Promise<Engine> {
-    const { root, prepared } = checkObject('', options, kOptionNames)
+    const { root, prepared, registries } = checkObject('', options, kOptionNames)
     const path = root === undefined ? defaultRoot({ uid: geteuid?.() ?? -1, env }) : resolve(checkString('root', root))
     const native = loadNative()
     const count = checkPrepared(prepared)
+    const clients = new Registries(registries)
     const store = await Store.open({ root: path, native })
     await removeDeadCgroups(store.repaired.deadSessions.map(({ id }) => id))
-    return new Engine(native, store, count)
+    return new Engine(native, store, new Transfers(store, native, clients), count)
   }
 
   /** The engine that is used where none is named: opened at the first use, one per process. */
@@ -179,6 +194,7 @@ export class Engine {
   }
 
   async #close(): Promise<void> {
+    await this.transfers.close(this.closedError())
     const runtime = await this.#runtime?.catch(() => undefined)
     await runtime?.close()
     if (Engine.#default !== undefined && (await Engine.#default.catch(() => undefined)) === this)

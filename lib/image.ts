@@ -5,6 +5,7 @@ import { ConflictError, InvalidOptionError } from './errors.ts'
 import { importRootfs } from './image-archive/import.ts'
 import { type ImageProgress, loadImages } from './image-archive/load.ts'
 import { saveImages } from './image-archive/save.ts'
+import { type ImageHistoryEntry, type ImageInspection, type ImageLayer, layersOf, platformOf } from './image-facts.ts'
 import {
   checkSaveOptions,
   type ImageListOptions,
@@ -17,15 +18,17 @@ import {
   oneStore,
   pruneImages,
 } from './image-management.ts'
+import { checkPullOptions, checkPushOptions, type ImagePullOptions, type ImagePushOptions } from './image-transfer.ts'
 import type { Digest } from './oci/digest.ts'
-import type { ImageConfig, ImageRuntimeConfig, Platform } from './oci/image-config.ts'
+import type { ImageRuntimeConfig, Platform } from './oci/image-config.ts'
 import { hostPlatform } from './oci/platform.ts'
 import { checkAbsolutePath, checkBoolean, checkObject, checkString } from './options/checks.ts'
 import { checkDate, checkImageConfig, platformOption, tagReference } from './options/image-options.ts'
 import type { StoredImage } from './store/image-store.ts'
 import type { Store } from './store/store.ts'
+import type { PushResult } from './transfer/push.ts'
 
-export type { ImageProgress }
+export type { ImageHistoryEntry, ImageInspection, ImageLayer, ImageProgress }
 
 /** Options of everything that only needs to know the engine. */
 export interface ImageEngineOptions {
@@ -69,39 +72,6 @@ export interface ImageHostOptions {
   hide?: readonly string[] | undefined
 }
 
-/** One layer of an image, as {@link Image.layers} lists it. */
-export interface ImageLayer {
-  /** Digest of the blob. */
-  readonly digest: Digest
-  /** Digest of the uncompressed tar. */
-  readonly diffId: Digest
-  readonly mediaType: string
-  /** Size of the blob. */
-  readonly sizeBytes: number
-}
-
-/** One step of an image's making. */
-export interface ImageHistoryEntry {
-  readonly created: string | undefined
-  readonly createdBy: string | undefined
-  readonly comment: string | undefined
-  /** The layer that the step made, `undefined` where it changed the configuration only. */
-  readonly layer: ImageLayer | undefined
-}
-
-/** Everything known of an image, as plain data. */
-export interface ImageInspection {
-  readonly id: string
-  readonly digest: Digest | undefined
-  readonly tags: readonly string[]
-  readonly sizeBytes: number
-  readonly created: string | undefined
-  readonly platform: Platform
-  readonly config: ImageRuntimeConfig
-  readonly layers: readonly ImageLayer[]
-  readonly history: readonly ImageHistoryEntry[]
-}
-
 /** Where the files of an image's containers come from. @internal */
 export type ImageRootfs =
   /** Directories of unpacked layers, oldest first. */
@@ -109,6 +79,7 @@ export type ImageRootfs =
   | { readonly kind: 'host'; readonly hide: readonly string[] }
 
 interface StoredParts {
+  readonly engine: Engine
   readonly store: Store
   readonly image: StoredImage
 }
@@ -160,6 +131,23 @@ export class Image {
   }
 
   /**
+   * Gets an image from its registry, unless it is in the store. Digests and sizes are verified before anything is usable; pulls of
+   * one blob, in this process and others, share its download; what was interrupted, by a kill too, is gone on with.
+   *
+   * @param reference - such as `alpine`, `ghcr.io/o/r:tag` or `name:tag@sha256:…`.
+   * @returns when containers can be started from it.
+   * @throws {NotFoundError} @throws {RegistryAuthError} @throws {RegistryError} @throws {PlatformError} naming what there is.
+   * @throws {UnsupportedImageError} for schema 1, artifacts, encrypted and foreign layers. @throws {IntegrityError} @throws {LayerError}
+   * @example
+   * const image = await Image.pull('alpine:3.20', { onProgress: ({ phase, digest }) => console.log(phase, digest) })
+   */
+  static async pull(reference: string, options: ImagePullOptions = {}): Promise<Image> {
+    const pull = checkPullOptions(reference, options)
+    const engine = await engineOf(options)
+    return Image.#fromStore(engine, await pull(engine))
+  }
+
+  /**
    * Finds an image of the store by reference (`alpine`, `ghcr.io/o/r:tag`, `name@sha256:…`), by id, or by the first
    * four or more characters of its id.
    *
@@ -167,8 +155,8 @@ export class Image {
    */
   static async get(refOrId: string, options: ImageEngineOptions = {}): Promise<Image> {
     checkObject('', options, ['engine'])
-    const store = await storeOf(options)
-    return Image.#fromStore(store, await store.images.get(checkString('refOrId', refOrId)))
+    const engine = await engineOf(options)
+    return Image.#fromStore(engine, await engine.store.images.get(checkString('refOrId', refOrId)))
   }
 
   /**
@@ -180,8 +168,8 @@ export class Image {
    */
   static async list(options: ImageListOptions = {}): Promise<Image[]> {
     checkObject('', options, ['engine', 'filters'])
-    const store = await storeOf(options)
-    return (await listImages(store, options.filters)).map((image) => Image.#fromStore(store, image))
+    const engine = await engineOf(options)
+    return (await listImages(engine.store, options.filters)).map((image) => Image.#fromStore(engine, image))
   }
 
   /**
@@ -192,7 +180,7 @@ export class Image {
    */
   static async prune(options: ImagePruneOptions = {}): Promise<ImagePruneResult> {
     checkObject('', options, ['engine', 'dangling', 'until', 'filters'])
-    return pruneImages(await storeOf(options), options)
+    return pruneImages((await engineOf(options)).store, options)
   }
 
   /**
@@ -206,7 +194,7 @@ export class Image {
     checkObject('', options, ['engine', 'force'])
     const name = checkString('refOrId', refOrId)
     const force = checkBoolean('force', options.force, false)
-    const { untagged, deleted } = await (await storeOf(options)).images.removeByName(name, force)
+    const { untagged, deleted } = await (await engineOf(options)).store.images.removeByName(name, force)
     return { untagged, deleted: deleted.length > 0 }
   }
 
@@ -244,10 +232,10 @@ export class Image {
     checkSource(source)
     const platform = platformOption(options.platform, arch)
     const allPlatforms = checkBoolean('allPlatforms', options.allPlatforms, false)
-    const store = await storeOf(options)
+    const engine = await engineOf(options)
     const { signal, onProgress } = options
-    const images = await loadImages(store, source, { platform, allPlatforms, signal, onProgress })
-    return images.map((image) => Image.#fromStore(store, image))
+    const images = await loadImages(engine.store, source, { platform, allPlatforms, signal, onProgress })
+    return images.map((image) => Image.#fromStore(engine, image))
   }
 
   /**
@@ -263,21 +251,22 @@ export class Image {
     const config = checkImageConfig(options.config)
     const created = checkDate(options.created)
     const references = options.reference === undefined ? [] : [tagReference(options.reference)]
-    const store = await storeOf(options)
+    const engine = await engineOf(options)
     const { signal, onProgress } = options
     let bytes = 0
     const onBytes = (count: number): void => {
       bytes += count
       onProgress?.({ phase: 'reading', bytes, totalBytes: undefined })
     }
-    const image = await importRootfs(store, source, { platform, config, references, created, signal, onBytes })
+    const image = await importRootfs(engine.store, source, { platform, config, references, created, signal, onBytes })
     onProgress?.({ phase: 'done', bytes, totalBytes: bytes })
-    return Image.#fromStore(store, image)
+    return Image.#fromStore(engine, image)
   }
 
-  static #fromStore(store: Store, image: StoredImage): Image {
+  static #fromStore(engine: Engine, image: StoredImage): Image {
+    const { store } = engine
     const layers = image.config.rootfs.diff_ids.map((diffId) => ({ diffId, dir: store.layers.path(diffId) }))
-    return new Image({ kind: 'layers', layers }, { store, image })
+    return new Image({ kind: 'layers', layers }, { engine, store, image })
   }
 
   /** Canonical references, such as `docker.io/library/alpine:3.20`, as of the last call on this object. */
@@ -322,6 +311,19 @@ export class Image {
     return Image.save([this], target, options)
   }
 
+  /**
+   * Sends the image to a registry: blobs that the repository lacks, then the manifest. Blobs that the registry has in another
+   * repository, by the names of images in the store, are mounted from there.
+   *
+   * @param reference - where to. @default the image's only name
+   * @throws {RegistryAuthError} @throws {RegistryError} @throws {NotFoundError} when the store lacks a part.
+   */
+  async push(reference?: string, options: ImagePushOptions = {}): Promise<PushResult> {
+    const { engine, image } = this.#parts('push')
+    engine.assertOpen()
+    return checkPushOptions(reference, { ...image, references: this.#tags }, options)(engine)
+  }
+
   /** How the image was made, oldest step first. */
   async history(): Promise<ImageHistoryEntry[]> {
     const steps = this.#stored?.image.config.history ?? []
@@ -353,22 +355,11 @@ export class Image {
   }
 }
 
-async function storeOf(options: ImageEngineOptions): Promise<Store> {
+async function engineOf(options: ImageEngineOptions): Promise<Engine> {
   const engine = options.engine ?? (await Engine.default())
   if (!(engine instanceof Engine)) throw new InvalidOptionError('engine', 'an Engine', engine)
   engine.assertOpen()
-  return engine.store
-}
-
-function layersOf({ manifest, config }: StoredImage): ImageLayer[] {
-  return config.rootfs.diff_ids.flatMap((diffId, position) => {
-    const blob = manifest.layers[position]
-    return blob === undefined ? [] : [{ digest: blob.digest, diffId, mediaType: blob.mediaType, sizeBytes: blob.size }]
-  })
-}
-
-function platformOf({ os, architecture, variant }: ImageConfig): Platform {
-  return { os, architecture, ...(variant === undefined ? {} : { variant }) }
+  return engine
 }
 
 function checkSource(source: unknown): void {

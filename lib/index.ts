@@ -43,6 +43,7 @@ export type {
   ImageRemoveResult,
   ImageSaveOptions,
 } from './image-management.ts'
+export type { ImagePullOptions, ImagePushOptions } from './image-transfer.ts'
 export type {
   BindMountOptions,
   ByteQuantity,
@@ -74,3 +75,5 @@ export type { RunResult, RunUsage } from './run-result.ts'
 export type { EngineFeature, EngineInfo } from './runtime/engine-info.ts'
 export type { DiskUsage, UsageEntry } from './store/disk-usage.ts'
 export type { StoreFault, VerifyOptions } from './store/verify.ts'
+export type { PullPolicy, PullProgress } from './transfer/pull.ts'
+export type { PushedBlob, PushProgress, PushResult } from './transfer/push.ts'

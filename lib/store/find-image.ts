@@ -15,7 +15,7 @@ export function findEntry(entries: readonly IndexEntry[], name: string): IndexEn
   if (entry !== undefined) return entry
   throw new NotFoundError(
     `Image ${JSON.stringify(name)} is not in the store.`,
-    'Image.list() shows what is there; Image.load() adds to it what skopeo copy docker://NAME oci-archive:FILE makes.',
+    'Image.list() shows what is there; Image.pull() gets an image from its registry.',
   )
 }
 

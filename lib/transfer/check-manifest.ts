@@ -3,10 +3,11 @@ import { LayerError, UnsupportedImageError } from '../errors.ts'
 import type { Digest } from '../oci/digest.ts'
 import { type Descriptor, type ImageConfig, type ImageManifest, kMediaType } from '../oci/image-config.ts'
 
-/** A layer to be brought into the store. */
-export interface LayerPlan {
+/** A blob to be brought into the store. */
+export interface BlobPlan {
   readonly descriptor: Descriptor
-  readonly diffId: Digest
+  /** Of a layer that is to be unpacked. */
+  readonly diffId: Digest | undefined
 }
 
 const kForeign = /foreign|nondistributable/
@@ -47,13 +48,13 @@ function checkLayerType(image: string, { mediaType, digest }: Descriptor): void 
 }
 
 /** Pairs the layers with the diff ids of the configuration, each pair once. @throws {LayerError} when their numbers differ. */
-export function planLayers(image: string, manifest: ImageManifest, config: ImageConfig): LayerPlan[] {
+export function planLayers(image: string, manifest: ImageManifest, config: ImageConfig): BlobPlan[] {
   const diffIds = config.rootfs.diff_ids
   if (diffIds.length !== manifest.layers.length) {
     const reason = `it has ${manifest.layers.length} layers, but its configuration names ${diffIds.length}`
     throw new LayerError(image, undefined, reason)
   }
-  const plans = new Map<string, LayerPlan>()
+  const plans = new Map<string, BlobPlan>()
   for (const [position, descriptor] of manifest.layers.entries()) {
     const diffId = diffIds[position]
     if (diffId !== undefined) plans.set(`${descriptor.digest} ${diffId}`, { descriptor, diffId })

@@ -7,11 +7,12 @@ import { formatPlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { StoredImage } from '../store/image-store.ts'
 import { adoptBlob, type BlobParts, type BlobProgress, bringBlob } from './bring-blob.ts'
-import { type LayerPlan, planLayers } from './check-manifest.ts'
+import { type BlobPlan, planLayers } from './check-manifest.ts'
 import { forEachLimited } from './limited.ts'
 import { withLinkedSignal } from './linked-signal.ts'
 import { fetchConfig, fitsPlatform, type ResolvedManifest, resolveManifest } from './resolve.ts'
 import type { SharedTasks } from './shared-tasks.ts'
+import { bringManifests } from './siblings.ts'
 
 /** Reported while an image is pulled. */
 export interface PullProgress {
@@ -40,6 +41,8 @@ export interface PullRequest {
   /** Whether the caller has named the platform: then another one will not do. */
   readonly isPlatformGiven: boolean
   readonly policy: PullPolicy
+  /** Whether to bring, without unpacking it, also what the name stands for on other platforms. */
+  readonly allPlatforms: boolean
   /** Layers at a time. */
   readonly concurrency: number
   readonly signal: AbortSignal | undefined
@@ -120,15 +123,15 @@ class Pull {
 
   async run(local: StoredImage | undefined): Promise<StoredImage> {
     const { repository } = this.#source
-    const { reference, platform } = this.#request
+    const { reference, platform, allPlatforms } = this.#request
     const { signal } = this.#stopping
     this.#report({ phase: 'resolving', digest: reference.digest, bytes: 0, totalBytes: undefined })
-    if (local !== undefined && (await this.#isCurrent(local))) return this.#finish(local)
+    // Of other platforms it is not known what is there.
+    const known = allPlatforms ? undefined : local
+    if (known !== undefined && (await this.#isCurrent(known))) return this.#finish(known)
     const resolved = await resolveManifest(repository, { reference, platform, signal })
-    if (local !== undefined && local.digest === resolved.digest && local.indexDigest === resolved.index?.digest) {
-      return this.#finish(local)
-    }
-    return this.#finish(await this.#bring(resolved))
+    const isSame = known?.digest === resolved.digest && known.indexDigest === resolved.index?.digest
+    return this.#finish(known !== undefined && isSame ? known : await this.#bring(resolved))
   }
 
   /** Asks for headers only, which registries that count pulls do not count. */
@@ -150,16 +153,21 @@ class Pull {
     const { signal } = this.#stopping
     const { digest, manifest, index } = resolved
     const held: (() => Promise<void>)[] = []
+    const keep = async (digests: readonly Digest[]): Promise<void> => {
+      held.push(await store.images.keep(digests, signal))
+    }
     const letGo = async (): Promise<void> => {
       for (const release of held) await release()
     }
     try {
-      const blobs = [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]
-      held.push(await store.images.keep(index === undefined ? blobs : [...blobs, index.digest], signal))
+      await keep([digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)])
       const { bytes, config } = await fetchConfig(this.#source.repository, store.blobs, manifest.config, signal)
       this.#checkPlatform(config)
-      held.push(await store.images.keep(config.rootfs.diff_ids, signal))
-      await this.#layers(planLayers(this.#request.reference.toString(), manifest, config))
+      await keep([...config.rootfs.diff_ids, ...(index === undefined ? [] : [index.digest])])
+      const plans = planLayers(this.#request.reference.toString(), manifest, config)
+      const others = await this.#otherPlatforms(resolved, keep)
+      const ours = new Set(plans.map((plan) => plan.descriptor.digest))
+      await this.#blobs([...plans, ...others.filter((other) => !ours.has(other.descriptor.digest))])
       const image = await this.#add(resolved, bytes)
       await letGo()
       return image
@@ -169,30 +177,41 @@ class Pull {
     }
   }
 
+  async #otherPlatforms(
+    { index }: ResolvedManifest,
+    keep: (digests: readonly Digest[]) => Promise<void>,
+  ): Promise<BlobPlan[]> {
+    if (index === undefined || !this.#request.allPlatforms) return []
+    const { repository } = this.#source
+    const parts = { store: this.#parts.store, repository, image: this.#request.reference.toString(), keep }
+    const blobs = await bringManifests(index.bytes, { ...parts, signal: this.#stopping.signal })
+    return blobs.map((descriptor) => ({ descriptor, diffId: undefined }))
+  }
+
   #checkPlatform(config: ImageConfig): void {
     if (isWanted(config, this.#request)) return
     const { reference, platform } = this.#request
     throw new PlatformError(reference.toString(), formatPlatform(platform), [formatPlatform(config)])
   }
 
-  async #layers(plans: readonly LayerPlan[]): Promise<void> {
+  async #blobs(plans: readonly BlobPlan[]): Promise<void> {
     const { signal } = this.#stopping
     const stop = (reason: unknown): void => this.#stopping.abort(reason)
     await forEachLimited(plans, this.#request.concurrency, stop, (plan, position) =>
-      this.#layer(plan, { position, count: plans.length }),
+      this.#blob(plan, { position, count: plans.length }),
     )
     // Together and at last: blobs of an image that never becomes whole would be swept away, and downloaded again.
     for (const { descriptor } of plans) await adoptBlob(this.#parts, descriptor.digest, signal)
   }
 
-  #layer({ descriptor, diffId }: LayerPlan, place: { position: number; count: number }): Promise<void> {
+  #blob({ descriptor, diffId }: BlobPlan, place: { position: number; count: number }): Promise<void> {
     const { repository, origin } = this.#source
     const { digest, size } = descriptor
     const layer = { digest, ...place }
     const onProgress = ({ phase, bytes }: BlobProgress): void =>
       this.#report({ phase, digest, bytes, totalBytes: size, layer })
     const options = { signal: this.#stopping.signal, onProgress, origin }
-    return this.#parts.tasks.join(`${digest} ${diffId}`, options, (context) =>
+    return this.#parts.tasks.join(`${digest} ${diffId ?? ''}`, options, (context) =>
       bringBlob(this.#parts, { repository, descriptor, diffId }, context),
     )
   }
