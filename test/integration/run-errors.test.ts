@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Container } from '../../lib/container.ts'
 import { Engine } from '../../lib/engine.ts'
-import { ContainerStartError, ExitError, InvalidOptionError, NotFoundError } from '../../lib/errors.ts'
+import { ContainerStartError, ExitError, InvalidOptionError, NotFoundError, RegistryError } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
 import { eachSetting, needsContainers, useFixture } from './rootfs.ts'
 
@@ -50,11 +50,14 @@ test('a script whose interpreter is missing is 127 and says which of the two is 
 test('a missing image is a NotFoundError', async (t) => {
   if (!needsContainers(t)) return
   const { engine } = fixture
-  await assert.rejects(Container.run('no/such/image:here', ['/probe'], { engine }), (error) => {
+  const id = 'f'.repeat(64)
+  await assert.rejects(Container.run(id, ['/probe'], { engine }), (error) => {
     assert.ok(error instanceof NotFoundError)
-    assert.match(error.message, /no\/such\/image:here/)
+    assert.match(error.message, /"f{64}" is not in the store/)
     return true
   })
+  // A reference is looked for in its registry; nothing listens there.
+  await assert.rejects(Container.run('127.0.0.1:1/no/such:image', ['/probe'], { engine }), RegistryError)
   await assert.rejects(Container.run('UPPER case', ['/probe'], { engine }), { code: 'ERR_INVALID_REFERENCE' })
   // @ts-expect-error a number is no image
   await assert.rejects(Container.run(7, ['/probe'], { engine }), { code: 'ERR_INVALID_OPTION', option: 'image' })
