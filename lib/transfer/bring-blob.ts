@@ -49,7 +49,8 @@ export async function bringBlob(
   const { signal, report } = context
   await using _lock = await partials.lock(digest, { signal, onWait: () => reportWaiting(parts, digest, report) })
   const there = (await store.blobs.size(digest)) ?? (await partials.wholeSize(digest))
-  if (there === undefined) return download(parts, request, context)
+  // Awaited here: the lock would be given back at once otherwise.
+  if (there === undefined) return await download(parts, request, context)
   if (there !== size) throw new IntegrityError(`The size of blob ${digest}`, String(size), String(there))
   const { diffId } = request
   if (diffId !== undefined && !(await store.layers.has(diffId))) {
