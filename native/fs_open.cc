@@ -172,24 +172,30 @@ Napi::Value js_openat2(const Napi::CallbackInfo& info) {
   if (!ok) return info.Env().Undefined();
   const bool fallback = bool_field(options, "forceFallback");
 
-  int fd = -ENOSYS;
-  if (!fallback) {
-    // EAGAIN: a rename somewhere on the system raced with a `..` of ours; the kernel asks to try again.
-    for (int attempt = 0; attempt < 64; attempt++) {
-      fd = static_cast<int>(syscall(SYS_openat2, dirfd, path.c_str(), &how, sizeof how));
-      if (fd < 0) fd = -errno;
-      if (fd != -EAGAIN && fd != -EINTR) break;
-    }
-  }
-  if (fd == -ENOSYS) {
-    fd = open_component_wise(dirfd, path.c_str(), static_cast<int>(how.flags), static_cast<unsigned>(how.mode),
-                             how.resolve);
-  }
+  const int flags = static_cast<int>(how.flags);
+  const unsigned mode = static_cast<unsigned>(how.mode);
+  const int fd = fallback ? open_component_wise(dirfd, path.c_str(), flags, mode, how.resolve)
+                          : open_beneath(dirfd, path.c_str(), flags, mode, how.resolve);
   if (fd < 0) return throw_errno(info.Env(), -fd, "openat2", path.c_str());
   return Napi::Number::New(info.Env(), own_descriptor(info.Env(), fd));
 }
 
 }  // namespace
+
+int open_beneath(int dirfd, const char* path, int flags, unsigned mode, unsigned long long resolve) {
+  struct open_how how = {};
+  how.flags = static_cast<unsigned>(flags | O_CLOEXEC);
+  how.mode = mode;
+  how.resolve = resolve;
+  int fd = -ENOSYS;
+  // EAGAIN: a rename somewhere on the system raced with a `..` of ours; the kernel asks to try again.
+  for (int attempt = 0; attempt < 64; attempt++) {
+    fd = static_cast<int>(syscall(SYS_openat2, dirfd, path, &how, sizeof how));
+    if (fd < 0) fd = -errno;
+    if (fd != -EAGAIN && fd != -EINTR) break;
+  }
+  return fd == -ENOSYS ? open_component_wise(dirfd, path, flags | O_CLOEXEC, mode, resolve) : fd;
+}
 
 int open_component_wise(int dirfd, const char* path, int flags, unsigned mode, unsigned long long resolve) {
   if ((resolve & (RESOLVE_IN_ROOT | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)) == 0) {

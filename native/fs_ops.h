@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// File operations relative to a directory descriptor that Node lacks. Mechanism only: one function, one system call.
+// File operations relative to a directory descriptor that Node lacks. Mechanism only: one function, one system call;
+// fs_file.cc alone has a whole file's calls in one, for trees of thousands of files.
 #pragma once
 
 #include <napi.h>
@@ -22,7 +23,8 @@ class PathArg {
   char text_[kPathBytes + 1];
 };
 
-// Sets a pending JS Error with code, errno (positive), syscall and path, and returns undefined.
+// A JS Error with code, errno (positive), syscall and path; the second sets it pending and returns undefined.
+Napi::Value errno_value(Napi::Env env, int error, const char* syscall, const char* path = nullptr);
 Napi::Value throw_errno(Napi::Env env, int error, const char* syscall, const char* path = nullptr);
 Napi::Value throw_type(Napi::Env env, const char* message);
 
@@ -35,6 +37,11 @@ void init_fs_tree(Napi::Env env, Napi::Object exports);
 void init_fs_meta(Napi::Env env, Napi::Object exports);
 void init_fs_xattr(Napi::Env env, Napi::Object exports);
 void init_fs_io(Napi::Env env, Napi::Object exports);
+void init_fs_file(Napi::Env env, Napi::Object exports);
+
+// Opens `path` beneath `dirfd` by openat2, or as below where the kernel has none. O_CLOEXEC is always set.
+// Returns a descriptor, or a negative errno.
+int open_beneath(int dirfd, const char* path, int flags, unsigned mode, unsigned long long resolve);
 
 // Opens `path` beneath `dirfd` without openat2: every component by itself, symbolic links resolved in user space.
 // Returns a descriptor, or a negative errno.

@@ -56,7 +56,29 @@ export interface FsNative {
   fdatasync(fd: number): void
   /** Writes the whole file system that holds `fd` to its device. */
   syncfs(fd: number): void
+  /** As {@link syncfs}, off the calling thread. The descriptor may be closed meanwhile. */
+  syncFilesystem(fd: number): Promise<void>
   close(fd: number): void
+  /**
+   * Makes a regular file beneath `dirfd` that must not exist, with `bytes` from `start` to `end`, and then its owner (-1:
+   * left), mode and times: openat2 (for the owner only, following no link), write, fchown, fchmod, futimens, close.
+   *
+   * A failure of anything after the first leaves a file that is not whole. @throws {NativeError} EEXIST
+   */
+  makeFile(
+    dirfd: number,
+    path: NativePath,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    mode: number,
+    uid: number,
+    gid: number,
+    seconds: number,
+    nanoseconds: number,
+  ): void
+  /** Gives an open file its owner (-1: left), mode and times, and closes it, on failure too. */
+  finishFile(fd: number, mode: number, uid: number, gid: number, seconds: number, nanoseconds: number): void
   /**
    * Takes or drops a lock on the whole file for this open file description; it vanishes with the last descriptor of it.
    *
