@@ -1,4 +1,4 @@
-import { IntegrityError, UnsupportedImageError } from '../errors.ts'
+import { IntegrityError, TimeoutError, UnsupportedImageError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestOf, isDigest } from '../oci/digest.ts'
 import { isIndexMediaType, isManifestMediaType, kMaxManifestBytes, kMediaType } from '../oci/image-config.ts'
 import { type Purpose, protocolError } from './answer-error.ts'
@@ -43,16 +43,26 @@ export interface ManifestRequest {
 
 /** Gets a manifest once and verifies it. */
 export async function getManifest(endpoint: Endpoint, request: ManifestRequest): Promise<RemoteManifest> {
-  const { purpose, maxBytes = kMaxManifestBytes } = request
   // Small, but a registry that drips it could make it last for ever.
-  const deadline = AbortSignal.timeout(10 * endpoint.stallTimeoutMs)
+  const timeoutMs = 10 * endpoint.stallTimeoutMs
+  const deadline = AbortSignal.timeout(timeoutMs)
   const signal = request.signal === undefined ? deadline : AbortSignal.any([request.signal, deadline])
-  const answer = await endpoint.request({
-    ...manifestTarget(endpoint, request),
-    method: 'GET',
-    expected: [200],
-    signal,
-  })
+  try {
+    return await receiveManifest(endpoint, request, signal)
+  } catch (error) {
+    if (!deadline.aborted || request.signal?.aborted === true) throw error
+    throw new TimeoutError(`Getting manifest ${request.reference} of ${request.repository}`, timeoutMs)
+  }
+}
+
+async function receiveManifest(
+  endpoint: Endpoint,
+  request: ManifestRequest,
+  signal: AbortSignal,
+): Promise<RemoteManifest> {
+  const { purpose, maxBytes = kMaxManifestBytes } = request
+  const target = manifestTarget(endpoint, request)
+  const answer = await endpoint.request({ ...target, method: 'GET', expected: [200], signal })
   const bytes = await readBody(purpose, answer, maxBytes)
   const digest = verifyManifest(request, answer, bytes)
   return { bytes, digest, mediaType: mediaTypeOf(request, answer, bytes) }

@@ -53,13 +53,28 @@ export async function bringBlob(
   if (there === undefined) return await download(parts, request, context)
   if (there !== size) throw new IntegrityError(`The size of blob ${digest}`, String(size), String(there))
   const { diffId } = request
-  if (diffId !== undefined && !(await store.layers.has(diffId))) {
-    report({ phase: 'unpacking', bytes: size })
+  if (diffId !== undefined) {
     const inStore = (await store.blobs.size(digest)) !== undefined
     const source = inStore ? store.blobs.path(digest) : partials.wholePath(digest)
-    await store.layers.ensure(diffId, { source, expectedDigest: digest, signal })
+    if (!(await store.layers.has(diffId))) report({ phase: 'unpacking', bytes: size })
+    const unpacked = await store.layers.ensure(diffId, { source, expectedDigest: digest, signal })
+    if (!unpacked) await checkPair(store, source, { digest, diffId, signal })
   }
   report({ phase: 'exists', bytes: size })
+}
+
+/**
+ * Checks that a blob, whose digest was verified, is the layer that was unpacked before: from itself, or else from one that is
+ * packed another way. A manifest could name any two together.
+ */
+async function checkPair(
+  { layers }: Store,
+  source: string,
+  { digest, diffId, signal }: { digest: Digest; diffId: Digest; signal: AbortSignal },
+): Promise<void> {
+  if ((await layers.info(diffId)).digest === digest) return
+  const { dir } = await layers.unpack({ source, expectedDigest: digest, signal }, diffId)
+  await layers.discard(dir)
 }
 
 /** Moves a blob that {@link bringBlob} brought into the store. Its digest must be kept. */
@@ -161,6 +176,11 @@ class Attempt {
       if (second.status === 'fulfilled' && second.value) return
       await this.#verify(stopping.signal)
       if (second.status === 'rejected') throw second.reason
+      const { diffId } = this.#request
+      const path = this.#parts.partials.path(digest)
+      if (diffId !== undefined) {
+        await checkPair(this.#parts.store, path, { digest, diffId, signal: stopping.signal })
+      }
     })
   }
 
