@@ -200,7 +200,7 @@ class Exchange {
       if (limit === undefined || position < limit) continue
       if (fault?.kind === 'cut') this.#request.socket.destroySoon()
       // A stall: the connection stays open and silent.
-      if (fault?.kind === 'stall') return
+      if (fault?.kind === 'cut' || fault?.kind === 'stall') return
       if (fault?.kind === 'short-body') break
     }
     this.#response.end()
