@@ -30,12 +30,27 @@ export class MetadataWriter {
     }
   }
 
-  /** To an open file whose content is complete: writing clears set-id bits and capabilities, chown does so too. */
-  applyToFile(fd: number, entry: TarEntry): void {
-    if (this.#mustChown(entry)) this.#native.fchown(fd, entry.uid, entry.gid)
-    if (entry.xattrs !== undefined) this.#setXattrs(fd, entry)
-    this.#native.fchmod(fd, entry.mode)
-    this.#native.futimens(fd, entry.mtime, entry.mtime)
+  /** Makes a file of content that lies in `chunk` as a whole. The entry has no attributes. @throws {NativeError} EEXIST */
+  makeFile(parentFd: number, name: NativePath, entry: TarEntry, chunk: Buffer, start: number, end: number): void {
+    const isOther = this.#mustChown(entry)
+    const [uid, gid] = [isOther ? entry.uid : -1, isOther ? entry.gid : -1]
+    this.#native.makeFile(parentFd, name, chunk, start, end, entry.mode, uid, gid, entry.mtime[0], entry.mtime[1])
+  }
+
+  /** Completes and closes an open file that has its content: writing clears set-id bits and capabilities, chown does too. */
+  finishFile(fd: number, entry: TarEntry): void {
+    let [uid, gid] = this.#mustChown(entry) ? [entry.uid, entry.gid] : [-1, -1]
+    try {
+      if (entry.xattrs !== undefined) {
+        if (uid !== -1) this.#native.fchown(fd, uid, gid)
+        uid = gid = -1
+        this.#setXattrs(fd, entry)
+      }
+    } catch (error) {
+      this.#native.close(fd)
+      throw error
+    }
+    this.#native.finishFile(fd, entry.mode, uid, gid, entry.mtime[0], entry.mtime[1])
   }
 
   /** To a directory that gets no more entries. One that the archive does not name is root's, 0755, at the epoch. */

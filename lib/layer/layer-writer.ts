@@ -12,12 +12,18 @@ import type { TarEntry, TarHandler } from './tar-entry.ts'
 const kWhiteout = '.wh.'
 const kAufsMeta = '.wh..wh.'
 const kOpaqueMarker = '.wh..wh..opq'
+const kNoBytes = Buffer.alloc(0)
 const kMaxId = 0xfffffffe // 2³² - 1 means "leave it" to chown
 
 export interface LayerWriterOptions {
   layer: string
   limits: LayerLimits
   ownerMap: OwnerMap
+}
+
+interface PendingFile {
+  parent: DirectoryNode
+  name: ByteString
 }
 
 /**
@@ -39,6 +45,8 @@ export class LayerWriter implements TarHandler {
   readonly #metadata: MetadataWriter
   #current: TarEntry | undefined
   #fileFd = -1
+  /** A file that is to be made when its first bytes come: where all of them come at once, one call does it. */
+  #pendingFile: PendingFile | undefined
 
   constructor(native: FsNative, rootFd: number, options: LayerWriterOptions) {
     this.#native = native
@@ -69,7 +77,7 @@ export class LayerWriter implements TarHandler {
     const parent = this.#tree.resolve(parts, true, entry.path)
     switch (entry.type) {
       case 'file':
-        this.#fileFd = this.#createFile(parent, name)
+        this.#pendingFile = { parent, name }
         break
       case 'directory':
         this.#makeDirectory(parent, name, entry)
@@ -86,6 +94,7 @@ export class LayerWriter implements TarHandler {
   }
 
   data(chunk: Buffer, start: number, end: number, position: number): void {
+    if (this.#pendingFile !== undefined && this.#startFile(chunk, start, end)) return
     if (this.#fileFd < 0) return
     const isSparse = this.#current?.isSparse === true
     for (let at = start; at < end; ) {
@@ -97,13 +106,13 @@ export class LayerWriter implements TarHandler {
   }
 
   entryEnd(): void {
+    if (this.#pendingFile !== undefined) this.#startFile(kNoBytes, 0, 0)
     if (this.#fileFd >= 0) {
       const fd = this.#fileFd
       const entry = this.#current as TarEntry
       if (entry.isSparse) this.#native.ftruncate(fd, entry.sizeBytes)
-      this.#metadata.applyToFile(fd, entry)
       this.#fileFd = -1
-      this.#native.close(fd)
+      this.#metadata.finishFile(fd, entry)
     }
     this.#current = undefined
   }
@@ -174,10 +183,19 @@ export class LayerWriter implements TarHandler {
     parent.whiteouts.add(hidden)
   }
 
-  #createFile(parent: DirectoryNode, name: ByteString): number {
-    return this.#replacing(parent, name, (fd) =>
-      this.#native.openat2(fd, toNativePath(name), this.#metadata.createFile),
-    )
+  /** Makes the file that is pending. @returns whether it is complete, with all its bytes from `chunk`. */
+  #startFile(chunk: Buffer, start: number, end: number): boolean {
+    const { parent, name } = this.#pendingFile as PendingFile
+    const entry = this.#current as TarEntry
+    const path = toNativePath(name)
+    this.#pendingFile = undefined
+    const isWhole = end - start === entry.sizeBytes && !entry.isSparse && entry.xattrs === undefined
+    this.#fileFd = this.#replacing(parent, name, (fd) => {
+      if (!isWhole) return this.#native.openat2(fd, path, this.#metadata.createFile)
+      this.#metadata.makeFile(fd, path, entry, chunk, start, end)
+      return -1
+    })
+    return isWhole
   }
 
   #makeDirectory(parent: DirectoryNode, name: ByteString, entry: TarEntry): void {
