@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import zlib from 'node:zlib'
 import { LayerError } from '../errors.ts'
+import { kChunkBytes } from './chunk-ring.ts'
 import { ZstdDecoder } from './zstd.ts'
 
 export type Compression = 'none' | 'gzip' | 'zstd'
@@ -29,9 +30,14 @@ export async function* decompress(
   else yield* unzstd(source, layer)
 }
 
-/** Inflates on a thread of libuv's pool, one chunk ahead of the consumer. Members one after the other are one stream. */
+/** Inflates on a thread of libuv's pool, some chunks ahead of the consumer. Members one after the other are one stream. */
 async function* gunzip(source: AsyncIterable<Buffer>, layer: string): AsyncGenerator<Buffer> {
-  const inflater = zlib.createGunzip({ chunkSize: 256 * 1024 })
+  // A stream's option too, which the types do not know.
+  const options: zlib.ZlibOptions & { highWaterMark: number } = {
+    chunkSize: kChunkBytes,
+    highWaterMark: 4 * kChunkBytes,
+  }
+  const inflater = zlib.createGunzip(options)
   let failure: unknown
   let ended = false
   let wake = (): void => {}

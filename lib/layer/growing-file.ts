@@ -2,7 +2,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 
 const kState = 0
-/** Counts changes: what the reader sleeps on. */
+/** Counts changes: what the reader waits for. */
 const kChanges = 1
 const kWordBytes = 4 * 2
 
@@ -23,7 +23,7 @@ export interface GrowingFileState {
 }
 
 /**
- * A file that is read while it is still being written, by a thread that sleeps when it has caught up: no byte passes
+ * A file that is read while it is still being written, by a thread that waits when it has caught up: no byte passes
  * between threads, and the event loop sees none.
  *
  * The writer says how far the file is whole with {@link advance}, and how it ends with {@link finish} or {@link fail}. Bytes
@@ -117,26 +117,34 @@ export class GrowingFile {
 /** The reading thread's side of a {@link GrowingFile}. */
 export class GrowingFileView {
   readonly fd: number
-  /** What {@link changes} is read from, to sleep on with `Atomics.wait(words, index, changes)`. */
-  readonly words: Int32Array
-  readonly index = kChanges
+  readonly #words: Int32Array
   readonly #size: BigInt64Array
 
   constructor(handle: GrowingFileHandle) {
     this.fd = handle.fd
-    this.words = new Int32Array(handle.shared, 0, 2)
+    this.#words = new Int32Array(handle.shared, 0, 2)
     this.#size = new BigInt64Array(handle.shared, kWordBytes, 1)
   }
 
-  /** To be read before {@link look}, so that no change between the look and the sleep is missed. */
+  /** To be read before {@link look}, so that {@link changeAfter} misses no change between the look and the wait. */
   get changes(): number {
-    return Atomics.load(this.words, kChanges)
+    return Atomics.load(this.#words, kChanges)
   }
 
   look(): GrowingFileState {
     // The state first: once it says that the file is whole, the size is the last one.
-    const state = Atomics.load(this.words, kState)
+    const state = Atomics.load(this.#words, kState)
     const sizeBytes = Number(Atomics.load(this.#size, 0))
     return { sizeBytes, state: state === kGrowing ? 'growing' : state === kFinished ? 'finished' : 'failed' }
   }
+
+  /** Resolves once something has changed; the thread goes on meanwhile, with inflating for example. */
+  async changeAfter(changes: number): Promise<void> {
+    await (Atomics as unknown as WaitAsync).waitAsync(this.#words, kChanges, changes).value
+  }
+}
+
+/** Not in the library that TypeScript has for our target; Node has it from 16 on. */
+interface WaitAsync {
+  waitAsync(words: Int32Array, index: number, value: number): { async: boolean; value: string | Promise<string> }
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-import { createHash } from 'node:crypto'
 import { ConflictError, IntegrityError, LayerError, SyscallError } from '../errors.ts'
 import { type FsNative, isNativeError } from '../launcher/fs-native.ts'
-import { decompress, detectCompression } from './compression.ts'
+import type { LayerSummary } from './decode-layer.ts'
 import type { OwnerMap } from './entry-metadata.ts'
 import { LayerWriter } from './layer-writer.ts'
 import type { LayerLimits } from './limits.ts'
@@ -10,15 +9,18 @@ import { removeTree } from './remove-tree.ts'
 import { TarParser } from './tar-parser.ts'
 
 /** What an unpacked layer turned out to be. */
-export interface UnpackResult {
-  /** Of the bytes as they came: `sha256:…`. */
-  digest: string
-  /** Of the archive, uncompressed: `sha256:…`. */
-  diffId: string
-  compressedBytes: number
+export interface UnpackResult extends LayerSummary {
   /** Sum of the sizes of the layer's files, holes included. */
   sizeBytes: number
   entries: number
+}
+
+/** A layer's archive, decompressed. */
+export interface DecodedLayer {
+  /** A chunk may be reused once the next one is asked for. Throws when the bytes are damaged, or the work is to stop. */
+  chunks: Iterable<Buffer>
+  /** Asked for after the last chunk. */
+  summary: () => LayerSummary
 }
 
 export interface UnpackStreamOptions {
@@ -32,21 +34,12 @@ export interface UnpackStreamOptions {
   expectedDiffId?: string | undefined
   /** Whether all is on the disk afterwards. @default false */
   durable?: boolean
-  /** Throws to stop the work. Called between chunks and entries. */
-  check: () => void
 }
 
 /**
- * Unpacks one layer on the calling thread, which it blocks for the time of each chunk: a worker's work. A failed unpack
- * leaves nothing behind.
- *
- * @param source is read to its end; a chunk may be reused once the next one is asked for.
+ * Unpacks one layer on the calling thread, which it blocks: a worker's work. A failed unpack leaves nothing behind.
  */
-export async function unpackStream(
-  native: FsNative,
-  source: AsyncIterable<Buffer>,
-  options: UnpackStreamOptions,
-): Promise<UnpackResult> {
+export function unpackStream(native: FsNative, source: DecodedLayer, options: UnpackStreamOptions): UnpackResult {
   const { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW } = native.fsConstants
   makeTarget(native, options.targetDir)
   let rootFd = -1
@@ -55,7 +48,7 @@ export async function unpackStream(
     rootFd = native.openat2(AT_FDCWD, options.targetDir, { flags: O_DIRECTORY | O_NOFOLLOW })
     takeOver(native, rootFd)
     writer = new LayerWriter(native, rootFd, options)
-    const result = await feed(writer, source, options)
+    const result = feed(writer, source, options)
     // One call for the whole file system: thousands of fsync would take many times as long.
     if (options.durable === true) native.syncfs(rootFd)
     return result
@@ -70,76 +63,21 @@ export async function unpackStream(
   }
 }
 
-async function feed(
-  writer: LayerWriter,
-  source: AsyncIterable<Buffer>,
-  options: UnpackStreamOptions,
-): Promise<UnpackResult> {
-  const { layer, limits, check } = options
-  const raw = new HashedSource(source)
-  const compression = detectCompression(await raw.head())
+function feed(writer: LayerWriter, source: DecodedLayer, options: UnpackStreamOptions): UnpackResult {
+  const { layer, limits } = options
   const parser = new TarParser(layer, writer, { maxTrailingBytes: limits.maxBytes })
-  const diffHash = compression === 'none' ? undefined : createHash('sha256')
-  for await (const chunk of decompress(raw.chunks(), compression, layer)) {
-    check()
-    diffHash?.update(chunk)
-    parser.push(chunk)
-  }
-  check()
-  const digest = raw.digest()
-  const diffId = diffHash === undefined ? digest : `sha256:${diffHash.digest('hex')}`
+  for (const chunk of source.chunks) parser.push(chunk)
+  const summary = source.summary()
   // Before the archive's own complaint: a download cut short is a matter of integrity.
-  verify(`Layer ${layer}`, options.expectedDigest, digest)
+  verify(`Layer ${layer}`, options.expectedDigest, summary.digest)
   parser.end()
-  verify(`The content of layer ${layer}`, options.expectedDiffId, diffId)
+  verify(`The content of layer ${layer}`, options.expectedDiffId, summary.diffId)
   writer.finish()
-  return { digest, diffId, compressedBytes: raw.bytes, sizeBytes: writer.sizeBytes, entries: writer.entries }
+  return { ...summary, sizeBytes: writer.sizeBytes, entries: writer.entries }
 }
 
 function verify(what: string, expected: string | undefined, actual: string): void {
   if (expected !== undefined && expected !== actual) throw new IntegrityError(what, expected, actual)
-}
-
-/** Counts and hashes what goes through, and lets its first bytes be seen beforehand. */
-class HashedSource {
-  bytes = 0
-  readonly #hash = createHash('sha256')
-  readonly #iterator: AsyncIterator<Buffer>
-  #head: Buffer = Buffer.alloc(0)
-
-  constructor(source: AsyncIterable<Buffer>) {
-    this.#iterator = source[Symbol.asyncIterator]()
-  }
-
-  async head(): Promise<Buffer> {
-    while (this.#head.length < 4) {
-      const next = await this.#iterator.next()
-      if (next.done === true) break
-      // A chunk is good only until the next one is asked for.
-      const isEnough = this.#head.length === 0 && next.value.length >= 4
-      this.#head = isEnough ? next.value : Buffer.concat([this.#head, next.value])
-    }
-    return this.#head
-  }
-
-  async *chunks(): AsyncGenerator<Buffer> {
-    try {
-      for (let chunk = this.#head; chunk.length > 0; ) {
-        this.bytes += chunk.length
-        this.#hash.update(chunk)
-        yield chunk
-        const next = await this.#iterator.next()
-        if (next.done === true) return
-        chunk = next.value
-      }
-    } finally {
-      await this.#iterator.return?.()
-    }
-  }
-
-  digest(): string {
-    return `sha256:${this.#hash.digest('hex')}`
-  }
 }
 
 function makeTarget(native: FsNative, targetDir: string): void {

@@ -1,36 +1,52 @@
 // SPDX-License-Identifier: MIT
+import type { MessagePort } from 'node:worker_threads'
 import { ConflictError, IntegrityError, LayerError, SyscallError, WherryError } from '../errors.ts'
-import type { OwnerMap } from './entry-metadata.ts'
+import type { RingMemory } from './chunk-ring.ts'
+import type { LayerSummary } from './decode-layer.ts'
 import type { GrowingFileHandle } from './growing-file.ts'
-import type { LayerLimits } from './limits.ts'
-import type { UnpackResult } from './unpack-stream.ts'
+import type { UnpackResult, UnpackStreamOptions } from './unpack-stream.ts'
 
-/** Bytes on their way to the worker at one time. */
+/** Bytes of a stream on their way to the feeding thread at one time. */
 export const kWindowBytes = 4 * 1024 * 1024
 
-/** Given to the worker at its start. */
-export interface WorkerInput {
-  /** A file that the worker reads itself. Without this and {@link growing}, chunks come as messages. */
-  path: string | undefined
-  growing: GrowingFileHandle | undefined
-  layer: string
-  targetDir: string
-  limits: LayerLimits
-  ownerMap: OwnerMap
-  expectedDigest: string | undefined
-  expectedDiffId: string | undefined
-  durable: boolean
-  /** One Int32: not 0 when the work is to stop. */
-  stop: SharedArrayBuffer
+/** Given to both threads of a pair at their start. */
+export interface ThreadInput {
+  ring: RingMemory
+  /** Between the two: the feeder says here how each layer ended. */
+  port: MessagePort
 }
 
-/** `end`: there is no more; `stop` only wakes the worker. */
-export type ToWorker = { kind: 'chunk'; bytes: ArrayBuffer } | { kind: 'end' } | { kind: 'stop' }
+/** Where the feeding thread gets a layer's bytes: a file, one that grows, or messages ({@link ToFeeder}). */
+export type FeedSource =
+  | { kind: 'file'; path: string }
+  | { kind: 'growing'; handle: GrowingFileHandle }
+  | { kind: 'messages'; port: MessagePort }
 
-export type FromWorker =
-  | { kind: 'consumed'; bytes: number }
-  | { kind: 'done'; result: UnpackResult }
-  | { kind: 'failed'; error: PackedError }
+/** One layer, to the feeding thread. */
+export interface FeedJob {
+  id: number
+  layer: string
+  source: FeedSource
+}
+
+/** What the feeder tells the writer, before the ring ends. */
+export type FeedOutcome = { id: number; summary: LayerSummary } | { id: number; error: PackedError }
+
+/** One layer, to the writing thread. */
+export interface WriteJob {
+  id: number
+  options: UnpackStreamOptions
+}
+
+/** `end`: there is no more; `stop`: no more will come. */
+export type ToFeeder = { kind: 'chunk'; bytes: ArrayBuffer } | { kind: 'end' } | { kind: 'stop' }
+export interface FromFeeder {
+  kind: 'consumed'
+  bytes: number
+}
+
+/** What either thread says to the owner when it has nothing more to do with a job; the result is the writer's. */
+export type JobReport = { id: number; result?: UnpackResult; error?: PackedError }
 
 /** An error as plain data: a class does not survive the way between threads. */
 export interface PackedError {

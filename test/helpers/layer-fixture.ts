@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { type UnpackLayerOptions, unpackLayer } from '../../lib/layer/unpack-layer.ts'
+import { unpackLayer } from '../../lib/layer/unpack-layer.ts'
+import type { UnpackLayerOptions } from '../../lib/layer/unpack-options.ts'
 import type { UnpackResult } from '../../lib/layer/unpack-stream.ts'
 import { makeTar, type TarSpec } from './make-tar.ts'
 

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+import { resolve } from 'node:path'
+import type { Readable } from 'node:stream'
+import { InvalidOptionError } from '../errors.ts'
+import type { OwnerMap } from './entry-metadata.ts'
+import type { GrowingFile } from './growing-file.ts'
+import { kDefaultLayerLimits, type LayerLimits } from './limits.ts'
+import type { UnpackStreamOptions } from './unpack-stream.ts'
+
+export interface UnpackLayerOptions {
+  /**
+   * A tar archive, plain or compressed by gzip or zstd: a file's path, a file that is still being downloaded, or a stream,
+   * which is read to its end. A {@link GrowingFile} stays the caller's to close.
+   */
+  source: string | Readable | GrowingFile
+  /** Names the layer in errors, for example its digest. */
+  layer: string
+  /** Must not exist; its parent must. Complete when the promise resolves; the caller renames it into place. */
+  targetDir: string
+  /** @default {@link kDefaultLayerLimits} */
+  limits?: Partial<LayerLimits> | undefined
+  signal?: AbortSignal | undefined
+  /** `sha256:…` of the bytes of `source`. */
+  expectedDigest?: string | undefined
+  /** `sha256:…` of the archive, uncompressed. */
+  expectedDiffId?: string | undefined
+  /**
+   * `preserve` keeps the archive's owners, which takes root (or root of a user namespace); `current-user` gives all files
+   * to the caller and leaves devices out. @default `preserve` as root, else `current-user`
+   */
+  ownerMap?: OwnerMap | undefined
+  /**
+   * Whether the files are on the disk when the promise resolves, so that a layer which is renamed into place afterwards
+   * is whole even after a power cut. Takes about as long as unpacking on a disk that is not faster. @default true
+   */
+  durable?: boolean | undefined
+}
+
+/** @throws {InvalidOptionError} for a limit that is unknown or no number. */
+export function checkUnpackOptions(options: UnpackLayerOptions): UnpackStreamOptions {
+  return {
+    layer: options.layer,
+    targetDir: resolve(options.targetDir),
+    limits: checkLayerLimits('limits', options.limits),
+    ownerMap: options.ownerMap ?? (process.geteuid?.() === 0 ? 'preserve' : 'current-user'),
+    expectedDigest: options.expectedDigest,
+    expectedDiffId: options.expectedDiffId,
+    durable: options.durable ?? true,
+  }
+}
+
+/** Completes limits with their defaults. @throws {InvalidOptionError} for one that is unknown or no number. */
+export function checkLayerLimits(option: string, given: Partial<LayerLimits> | undefined): LayerLimits {
+  const limits = { ...kDefaultLayerLimits }
+  for (const [key, value] of Object.entries(given ?? {})) {
+    if (value === undefined) continue
+    if (!Object.hasOwn(limits, key))
+      throw new InvalidOptionError(`${option}.${key}`, `one of ${Object.keys(limits).join(', ')}`, value)
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new InvalidOptionError(`${option}.${key}`, 'a whole number, 0 or more', value)
+    }
+    limits[key as keyof LayerLimits] = value
+  }
+  return limits
+}
