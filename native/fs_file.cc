@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "addon_state.h"
 #include "fs_ops.h"
 
 namespace wherry {
@@ -87,6 +88,8 @@ Napi::Value js_finish_file(const Napi::CallbackInfo& info) {
   FileStatus status;
   const int fd = static_cast<int>(int_arg(info, 0, &ok));
   if (!ok || !status_args(info, 1, &status)) return info.Env().Undefined();
+  // Closed here: the number is somebody else's soon, and must not be closed again when this environment ends.
+  disown_descriptor(info.Env(), fd);
   return close_with(info, fd, apply_status(fd, status), nullptr);
 }
 
