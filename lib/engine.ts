@@ -4,6 +4,7 @@ import { InvalidOptionError, WherryError } from './errors.ts'
 import { defaultRoot } from './host/paths.ts'
 import { type ImagePruneResult, pruneImages } from './image-management.ts'
 import { loadNative, type Native } from './launcher/native.ts'
+import { checkLayerLimits, type LayerLimits } from './layer/limits.ts'
 import { checkBoolean, checkObject, checkString } from './options/checks.ts'
 import type { RegistryOptions } from './registry.ts'
 import { removeDeadCgroups } from './runtime/dead-cgroups.ts'
@@ -31,6 +32,16 @@ export interface EngineOptions {
    */
   prepared?: number | undefined
   /**
+   * Bounds on what one layer may unpack to; an image with a layer beyond one is refused with a {@link LayerError}, and nothing
+   * of it stays. They hold for what this engine pulls, loads and imports, not for layers that are there already.
+   *
+   * @default `{ maxEntries: 2_000_000, maxBytes: 64 * 1024 ** 3, maxPathDepth: 512, maxNameBytes: 4095 }`, far above what
+   *   public images hold
+   * @example
+   * { maxBytes: 2 * 1024 ** 3 }
+   */
+  layerLimits?: Partial<LayerLimits> | undefined
+  /**
    * How registries are reached, by host as in references. All others get the defaults of {@link RegistryOptions}.
    *
    * @default {}
@@ -50,7 +61,12 @@ export interface EnginePruneResult {
 const kDefaultPrepared = 4
 const kPartialLifeMs = 7 * 24 * 3_600_000
 
-const kOptionNames = ['root', 'prepared', 'registries'] as const satisfies readonly (keyof EngineOptions)[]
+const kOptionNames = [
+  'root',
+  'prepared',
+  'layerLimits',
+  'registries',
+] as const satisfies readonly (keyof EngineOptions)[]
 
 /** A state directory opened by this process, and what runs containers from it. */
 export class Engine {
@@ -82,12 +98,12 @@ export class Engine {
    * await using engine = await Engine.open({ root: '/srv/containers' })
    */
   static async open(options: EngineOptions = {}): Promise<Engine> {
-    const { root, prepared, registries } = checkObject('', options, kOptionNames)
+    const { root, prepared, layerLimits, registries } = checkObject('', options, kOptionNames)
     const path = root === undefined ? defaultRoot({ uid: geteuid?.() ?? -1, env }) : resolve(checkString('root', root))
     const native = loadNative()
     const count = checkPrepared(prepared)
     const clients = new Registries(registries)
-    const store = await Store.open({ root: path, native })
+    const store = await Store.open({ root: path, native, layerLimits: checkLayerLimits('layerLimits', layerLimits) })
     await removeDeadCgroups(store.repaired.deadSessions.map(({ id }) => id))
     return new Engine(native, store, new Transfers(store, native, clients), count)
   }

@@ -44,6 +44,7 @@ export type {
   ImageSaveOptions,
 } from './image-management.ts'
 export type { ImagePullOptions, ImagePushOptions } from './image-transfer.ts'
+export type { LayerLimits } from './layer/limits.ts'
 export type {
   BindMountOptions,
   ByteQuantity,

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
-import { InvalidOptionError } from '../errors.ts'
 import type { OwnerMap } from './entry-metadata.ts'
 import type { GrowingFile } from './growing-file.ts'
-import { kDefaultLayerLimits, type LayerLimits } from './limits.ts'
+import { checkLayerLimits, type LayerLimits } from './limits.ts'
 import type { UnpackStreamOptions } from './unpack-stream.ts'
 
 export interface UnpackLayerOptions {
@@ -17,7 +16,7 @@ export interface UnpackLayerOptions {
   layer: string
   /** Must not exist; its parent must. Complete when the promise resolves; the caller renames it into place. */
   targetDir: string
-  /** @default {@link kDefaultLayerLimits} */
+  /** @default kDefaultLayerLimits */
   limits?: Partial<LayerLimits> | undefined
   signal?: AbortSignal | undefined
   /** `sha256:…` of the bytes of `source`. */
@@ -47,19 +46,4 @@ export function checkUnpackOptions(options: UnpackLayerOptions): UnpackStreamOpt
     expectedDiffId: options.expectedDiffId,
     durable: options.durable ?? true,
   }
-}
-
-/** Completes limits with their defaults. @throws {InvalidOptionError} for one that is unknown or no number. */
-export function checkLayerLimits(option: string, given: Partial<LayerLimits> | undefined): LayerLimits {
-  const limits = { ...kDefaultLayerLimits }
-  for (const [key, value] of Object.entries(given ?? {})) {
-    if (value === undefined) continue
-    if (!Object.hasOwn(limits, key))
-      throw new InvalidOptionError(`${option}.${key}`, `one of ${Object.keys(limits).join(', ')}`, value)
-    if (!Number.isSafeInteger(value) || value < 0) {
-      throw new InvalidOptionError(`${option}.${key}`, 'a whole number, 0 or more', value)
-    }
-    limits[key as keyof LayerLimits] = value
-  }
-  return limits
 }

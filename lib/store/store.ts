@@ -1,5 +1,6 @@
 import { rename } from 'node:fs/promises'
 import { debuglog } from 'node:util'
+import type { LayerLimits } from '../layer/limits.ts'
 import { isErrno } from './atomic.ts'
 import { BlobStore } from './blob-store.ts'
 import { type DiskUsage, measureDiskUsage } from './disk-usage.ts'
@@ -7,6 +8,7 @@ import { ImageIndex } from './image-index.ts'
 import { ImageStore } from './image-store.ts'
 import { LayerStore, type UnpackLayer } from './layer-store.ts'
 import { prepareLayout, StoreLayout } from './layout.ts'
+import { LazyUnpacker } from './lazy-unpacker.ts'
 import { acquireLock, type FileLock, type LockOptions } from './lock.ts'
 import type { StoreNative } from './native.ts'
 import { PartialStore } from './partial.ts'
@@ -25,8 +27,10 @@ export interface StoreOptions {
   /** Absolute path; made when absent, with its parents. */
   readonly root: string
   readonly native: StoreNative
-  /** @default unpackLayer of lib/layer, loaded when the first layer is unpacked */
+  /** @default an `Unpacker` of lib/layer, loaded when the first layer is unpacked */
   readonly unpack?: UnpackLayer
+  /** Bounds for layers, unless there is an `unpack`. @default those of lib/layer/limits.ts */
+  readonly layerLimits?: Partial<LayerLimits> | undefined
 }
 
 /** The state directory of an engine. Any number of processes may have one root open. */
@@ -39,15 +43,18 @@ export class Store {
   readonly #index: ImageIndex
   readonly #native: StoreNative
   readonly #uses: Uses
+  readonly #unpacker: LazyUnpacker
   readonly #background = new Set<Promise<void>>()
   #repaired: RepairReport = { deadSessions: [], exitedContainers: [], trash: [] }
 
-  private constructor(layout: StoreLayout, session: Session, native: StoreNative, unpack: UnpackLayer) {
+  private constructor(layout: StoreLayout, session: Session, options: StoreOptions) {
+    const { native } = options
     this.layout = layout
     this.session = session
     this.#native = native
     this.blobs = new BlobStore(layout, session)
-    this.layers = new LayerStore(layout, session, unpack)
+    this.#unpacker = new LazyUnpacker(options.layerLimits)
+    this.layers = new LayerStore(layout, session, options.unpack ?? this.#unpacker.unpack)
     this.#index = new ImageIndex(layout, session, native)
     const pins = new Pins(session)
     const sweepSoon = (first?: () => Promise<void>) => this.sweepSoon(first)
@@ -63,12 +70,12 @@ export class Store {
    * @throws {WherryError} `ERR_STORE_OWNER`, `ERR_STORE_VERSION`
    */
   static async open(options: StoreOptions): Promise<Store> {
-    const { root, native, unpack = unpackInWorker } = options
+    const { root, native } = options
     const layout = new StoreLayout(root)
     const sessionId = Session.newId()
     await prepareLayout(layout, sessionId)
     const session = await Session.open(layout, native, sessionId)
-    const store = new Store(layout, session, native, unpack)
+    const store = new Store(layout, session, options)
     try {
       await store.repair()
       return store
@@ -160,6 +167,7 @@ export class Store {
   /** Ends the session: background work, then its directory, then its lock. */
   async close(): Promise<void> {
     this.#uses.close()
+    await this.#unpacker.close()
     await this.idle()
     await this.session.close()
   }
@@ -178,9 +186,4 @@ export class Store {
       .finally(() => this.#background.delete(done))
     this.#background.add(done)
   }
-}
-
-const unpackInWorker: UnpackLayer = async (options) => {
-  const { unpackLayer } = await import('../layer/unpack-layer.ts')
-  return unpackLayer(options)
 }
