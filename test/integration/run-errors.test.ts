@@ -130,10 +130,10 @@ test('an engine that is closed refuses to run', async (t) => {
   await assert.rejects(Container.run(Image.host(), ['true'], { engine: {} }), { option: 'engine' })
 })
 
-test('an image that is removed cannot be run', async (t) => {
+test('an image without its name is not found by it', async (t) => {
   if (!needsContainers(t)) return
   const { engine, image } = fixture
   await image.tag('short-lived')
   await image.untag('short-lived')
-  await assert.rejects(Container.run('short-lived', ['/probe'], { engine }), NotFoundError)
+  await assert.rejects(Image.get('short-lived', { engine }), NotFoundError)
 })
