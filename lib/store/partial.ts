@@ -136,7 +136,8 @@ export class PartialStore {
   }
 
   /**
-   * Removes what nobody is downloading and was not written to since `beforeMs`, a time as in `Date.now()`.
+   * Removes what nobody is downloading and was not written to since `beforeMs`, a time as in `Date.now()`, and lock files that
+   * killed processes left.
    *
    * @returns the bytes that this freed.
    */
@@ -152,6 +153,11 @@ export class PartialStore {
       } finally {
         await lock.release()
       }
+    }
+    for (const name of await namesIn(this.#layout.locks)) {
+      if (!name.startsWith('blob-')) continue
+      const lock = await this.#tryLock(join(this.#layout.locks, name))
+      await lock?.release()
     }
     return freed
   }
