@@ -144,8 +144,9 @@ export class LayerWriter implements TarHandler {
     if (this.sizeBytes > maxBytes) throw this.#error(`the layer unpacks to more than ${maxBytes} bytes`)
     if (entry.path.length > maxNameBytes) throw this.#error(`its name is longer than ${maxNameBytes} bytes`)
     if (entry.linkPath.length > maxNameBytes) throw this.#error(`its link target is longer than ${maxNameBytes} bytes`)
-    for (const id of [entry.uid, entry.gid]) {
-      if (id < 0 || id > kMaxId) throw this.#error(`its owner ${entry.uid}:${entry.gid} is out of range`)
+    const { uid, gid } = entry
+    if (uid < 0 || uid > kMaxId || gid < 0 || gid > kMaxId) {
+      throw this.#error(`its owner ${uid}:${gid} is out of range`)
     }
   }
 

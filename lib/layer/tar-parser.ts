@@ -180,8 +180,11 @@ export class TarParser {
   #startEntry(header: TarHeader, block: Buffer, at: number): void {
     const local = this.#local ?? {}
     const entry = entryOf(header, {
-      ...{ layer: this.#layer, global: this.#global, local },
-      ...{ longName: this.#longName, longLink: this.#longLink },
+      layer: this.#layer,
+      global: this.#global,
+      local,
+      longName: this.#longName,
+      longLink: this.#longLink,
     })
     this.#entry = entry
     this.#entries++
