@@ -16,7 +16,7 @@ import { missing } from '../helpers/needs.ts'
 import { makeRootfsDir, needsContainers, packRootfs } from '../integration/rootfs.ts'
 
 // V8 has reached the size of its young generation by then.
-const kWarmUpRuns = 300
+const kWarmUpRuns = 1_000
 const kRuns = 1_000
 const kParallel = 50
 const kMaxGrowthBytes = 8 * 1024 * 1024
