@@ -38,7 +38,8 @@ export async function measureEventLoop(
   return result
 }
 
-async function watchLoop(work: () => Promise<unknown>): Promise<LoopDelay> {
+/** Delays of the event loop while `work` runs. */
+export async function watchLoop(work: () => Promise<unknown>): Promise<LoopDelay> {
   const histogram = monitorEventLoopDelay({ resolution: 1 })
   histogram.enable()
   try {

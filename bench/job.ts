@@ -26,6 +26,8 @@ export type Job =
   | (JobBase & { kind: 'latency'; subjects: string[]; residentBytes: number; settings: LatencySettings })
   | (JobBase & { kind: 'endurance'; subject: string; runs: number })
   | (JobBase & { kind: 'event-loop'; subject: string; runs: number; idleMs: number })
+  | (JobBase & { kind: 'unpack'; rounds: number })
+  | (JobBase & { kind: 'transfer'; rounds: number })
 
 /** Runs without a pause: `wallMs` covers all of them, so that work put off until after a run still counts. */
 export interface BlockResult {
@@ -103,5 +105,42 @@ export interface EventLoopResult {
   busy?: LoopDelay
 }
 
+/** The same archives by GNU tar and by the library, in turn. With `durable` both end when all is on the disk. */
+export interface UnpackRow {
+  place: string
+  work: string
+  durable: boolean
+  tar: Sample[]
+  wherry: Sample[]
+}
+
+/** The answer to an `unpack` job. */
+export interface UnpackResult {
+  kind: 'unpack'
+  subject: string
+  skipped?: string
+  failed?: string
+  rows: UnpackRow[]
+}
+
+/** One image pulled or pushed by every subject, in turn. */
+export interface TransferRow {
+  work: 'pull' | 'push'
+  image: string
+  samples: Record<string, Sample[]>
+  /** Of this process, in each of our trials. */
+  loops: LoopDelay[]
+}
+
+/** The answer to a `transfer` job. */
+export interface TransferResult {
+  kind: 'transfer'
+  subject: string
+  skipped?: string
+  failed?: string
+  idle?: LoopDelay
+  rows: TransferRow[]
+}
+
 /** What a child process answers. */
-export type JobResult = LatencyResult | EnduranceResult | EventLoopResult
+export type JobResult = LatencyResult | EnduranceResult | EventLoopResult | UnpackResult | TransferResult

@@ -26,6 +26,8 @@ function planJobs(options: BenchOptions): WithoutPlace<Job>[] {
       jobs.push({ kind: 'latency', subjects: [...options.subjects], residentBytes, settings: options.latency })
     }
   }
+  if (options.parts.includes('P3-unpack')) jobs.push({ kind: 'unpack', rounds: options.unpackRounds })
+  if (options.parts.includes('P3-transfer')) jobs.push({ kind: 'transfer', rounds: options.transferRounds })
   if (options.parts.includes('P5')) {
     for (const subject of controls) jobs.push({ kind: 'endurance', subject, runs: options.enduranceRuns })
   }
@@ -61,6 +63,8 @@ async function measureAll(options: BenchOptions, packageRoot: string, signal: Ab
 
 function describeJob(job: WithoutPlace<Job>): string {
   if (job.kind === 'latency') return `P1 at ${job.residentBytes / 1e6} MB: ${job.subjects.join(', ')}`
+  if (job.kind === 'unpack') return 'P3-unpack'
+  if (job.kind === 'transfer') return 'P3-transfer'
   return `${job.kind === 'endurance' ? 'P5' : 'P6'}: ${job.subject}`
 }
 

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import type { LatencySettings } from './job.ts'
 
 /** The parts of the benchmark, named after the targets that they measure. */
-export type Part = 'P1' | 'P5' | 'P6'
+export type Part = 'P1' | 'P3-unpack' | 'P3-transfer' | 'P5' | 'P6'
 
 /** What the command line asks for. */
 export interface BenchOptions {
@@ -14,6 +14,8 @@ export interface BenchOptions {
   latency: LatencySettings
   enduranceRuns: number
   eventLoopRuns: number
+  unpackRounds: number
+  transferRounds: number
   /** Leave a host with both cgroup versions as it is, instead of hiding v2 from the measuring process. */
   asIs: boolean
   outDirectory: string | undefined
@@ -22,7 +24,8 @@ export interface BenchOptions {
 /** Text for `--help`. */
 export const kUsage = `npm run bench -- [options]
   --short               a few minutes less: fewer rounds and runs
-  --only P1,P5,P6       parts to measure (default: all)
+  --only P1,P3-unpack,P3-transfer,P5,P6
+                        parts to measure (default: all)
   --trials N            interleaved rounds of P1
   --runs N              runs one after the other in P5
   --subjects a,b        wherry, spawn, bwrap, crun, runc, podman, dockerd (default: all)
@@ -32,7 +35,7 @@ export const kUsage = `npm run bench -- [options]
   --as-is               do not hide the v2 hierarchy of a hybrid cgroup host (crun and dockerd refuse such a host)
   --out DIR             where the JSON and SVG go (default: bench/results)`
 
-const kParts: readonly Part[] = ['P1', 'P5', 'P6']
+const kParts: readonly Part[] = ['P1', 'P3-unpack', 'P3-transfer', 'P5', 'P6']
 
 /**
  * Reads the command line.
@@ -75,6 +78,8 @@ export function parseBenchOptions(args: readonly string[], subjects: readonly st
     },
     enduranceRuns: values.runs === undefined ? defaults.enduranceRuns : whole('runs', values.runs, 10),
     eventLoopRuns: 200,
+    unpackRounds: defaults.unpackRounds,
+    transferRounds: defaults.transferRounds,
     asIs: values['as-is'],
     outDirectory: values.out,
   }
@@ -84,10 +89,14 @@ const kLatency = { warmupRounds: 3, concurrency: 8, slowMs: 150 }
 const kFull = {
   latency: { rounds: 200, sequentialRuns: 200, concurrentRuns: 200, slowEvery: 10 },
   enduranceRuns: 2_000,
+  unpackRounds: 8,
+  transferRounds: 8,
 }
 const kShort = {
   latency: { rounds: 30, sequentialRuns: 40, concurrentRuns: 40, slowEvery: 10 },
   enduranceRuns: 300,
+  unpackRounds: 4,
+  transferRounds: 3,
 }
 
 function chooseFrom<T extends string>(option: string, text: string | undefined, known: readonly T[]): readonly T[] {

@@ -4,6 +4,8 @@ import type { BlockResult, EnduranceResult, EventLoopResult, JobResult, LatencyR
 import { decileDrift, pairedRatio, summarize } from './statistics.ts'
 import type { PlotGroup, PlotRow } from './svg.ts'
 import { type Column, formatMegabytes, formatMs, formatRatio, formatTable } from './table.ts'
+import { formatTransfer } from './transfer-report.ts'
+import { formatUnpack } from './unpack-report.ts'
 
 /** The name of the yardstick among the subjects. */
 const kYardstick = 'spawn'
@@ -22,6 +24,8 @@ export function formatResults(results: readonly JobResult[]): string {
   const sections = results
     .filter((result) => result.kind === 'latency')
     .flatMap((result) => [interleavedSection(result), blockSection(result)])
+  sections.push(...results.filter((result) => result.kind === 'unpack').map(formatUnpack))
+  sections.push(...results.filter((result) => result.kind === 'transfer').map(formatTransfer))
   const endurance = results.filter((result) => result.kind === 'endurance')
   if (endurance.length > 0) sections.push(enduranceSection(endurance))
   const loops = results.filter((result) => result.kind === 'event-loop')

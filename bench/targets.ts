@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-import type { EnduranceResult, EventLoopResult, JobResult, LatencyResult } from './job.ts'
-import { decileDrift, pairedRatio } from './statistics.ts'
+import type { EnduranceResult, EventLoopResult, JobResult, LatencyResult, TransferResult, UnpackResult } from './job.ts'
+import { decileDrift, median, pairedRatio } from './statistics.ts'
 import { formatMs } from './table.ts'
+import { kOurTransfers } from './transfer-report.ts'
 
 /** A target and what was measured for it; `value` is undefined where a subject is missing. */
 export interface TargetResult {
@@ -20,6 +21,8 @@ const kSmallBytes = 200e6
 export function judgeTargets(results: readonly JobResult[]): TargetResult[] {
   return results.flatMap((result) => {
     if (result.kind === 'latency') return latencyTargets(result)
+    if (result.kind === 'unpack') return unpackTargets(result)
+    if (result.kind === 'transfer') return transferTargets(result)
     if (result.subject !== 'wherry') return []
     return result.kind === 'endurance' ? enduranceTargets(result) : eventLoopTargets(result)
   })
@@ -54,6 +57,29 @@ function enduranceTargets({ durations, before, after }: EnduranceResult): Target
     atMost('P5', 'growth of resident memory', 8, grown / 1e6, 'MB'),
     atMost('P5', 'things left behind', 0, leaked, ''),
   ]
+}
+
+function unpackTargets({ rows }: UnpackResult): TargetResult[] {
+  return rows.map(({ place, work, durable, tar, wherry }) => {
+    const what = `wherry / GNU tar, ${work}, ${place}${durable ? ', synced' : ''}`
+    return atMost('P3', what, 1, pairedRatio(wherry, tar)?.ratio, '×')
+  })
+}
+
+function transferTargets({ rows, idle }: TransferResult): TargetResult[] {
+  return rows.flatMap(({ work, image, samples, loops }) => {
+    const ratioTo = (peer: string) => pairedRatio(samples[kOurTransfers[work]] ?? [], samples[peer] ?? [])?.ratio
+    const p99 = loops.length === 0 ? undefined : median(loops.map((loop) => loop.p99))
+    const above = p99 === undefined || idle === undefined ? undefined : p99 - idle.p99
+    const loop = atMost('P6', `event-loop delay p99 above idle, ${work} of ${image}`, 5, above, 'ms')
+    if (work === 'push')
+      return [atMost('P3', `wherry push / skopeo copy, ${image}`, 1, ratioTo('skopeo copy'), '×'), loop]
+    return [
+      atMost('P3', `wherry pull / podman pull, ${image}`, 0.5, ratioTo('podman pull'), '×'),
+      atMost('P3', `wherry pull / GNU tar, ${image}`, 1, ratioTo('GNU tar of the layers'), '×'),
+      loop,
+    ]
+  })
 }
 
 function eventLoopTargets({ idle, busy }: EventLoopResult): TargetResult[] {

@@ -5,6 +5,8 @@ import { measureEndurance } from './endurance.ts'
 import { measureEventLoop } from './event-loop.ts'
 import type { Job, JobResult } from './job.ts'
 import { measureLatency } from './latency.ts'
+import { measureTransfer } from './transfer.ts'
+import { measureUnpack } from './unpack.ts'
 
 function measure(job: Job, signal: AbortSignal): Promise<JobResult> {
   switch (job.kind) {
@@ -14,6 +16,10 @@ function measure(job: Job, signal: AbortSignal): Promise<JobResult> {
       return measureEndurance(job, signal)
     case 'event-loop':
       return measureEventLoop(job, signal)
+    case 'unpack':
+      return measureUnpack(job, signal)
+    case 'transfer':
+      return measureTransfer(job, signal)
   }
 }
 
