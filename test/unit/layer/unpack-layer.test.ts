@@ -14,45 +14,14 @@ import { unpackStream } from '../../../lib/layer/unpack-stream.ts'
 import { type LayerPlace, layerPlace } from '../../helpers/layer-fixture.ts'
 import { makeTar } from '../../helpers/make-tar.ts'
 import { needs } from '../../helpers/needs.ts'
+import { describeTree, makeRichTree } from '../../helpers/rich-tree.ts'
 
 const sha256 = (bytes: Buffer) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`
-
-/** A tree with one of each thing that a layer can hold. */
-function makeTree(dir: string): void {
-  const script = `
-    mkdir -p a/deep/er 'sp ace' sticky; chmod 1777 sticky; chmod 2750 a/deep
-    echo hello > a/file; chmod 4755 a/file; ln a/file a/hard; ln -s ../../a/file a/deep/link; ln -s /nowhere dangling
-    printf x > "$(printf 'latin-\\351')"; echo y > "$(printf 'a%.0s' $(seq 200))"
-    mkfifo pipe; chown 1234:70000 a/file pipe; chown -h 5:6 dangling; mknod null c 1 3; mknod blk b 7 9
-    truncate -s 3M hole; printf tail >> hole; dd if=/dev/zero of=hole bs=1 seek=1M count=5 conv=notrunc status=none
-    for i in $(seq 40); do truncate -s $((i * 128))K many; printf z >> many; done
-    dd if=/dev/urandom of=big bs=1k count=700 status=none
-    setfattr -n user.k -v value a/file; setfattr -n user.d -v dir a/deep
-    touch -d '2001-02-03 04:05:06.123456789' a/file 'sp ace' a; touch -h -d '1969-01-01 00:00:00.5' dangling
-    chmod 0 big; chmod 711 .`
-  fs.mkdirSync(dir)
-  execFileSync('sh', ['-ec', script], { cwd: dir })
-}
-
-function describe(dir: string): string {
-  const list = execFileSync('find', ['.', '-printf', '%p %y %m %U %G %s %T@ %l %n\n'], { cwd: dir, encoding: 'latin1' })
-  const xattrs = execFileSync('getfattr', ['-R', '-h', '-d', '-m', '-', '-e', 'hex', '.'], {
-    cwd: dir,
-    encoding: 'latin1',
-  })
-  const sums = execFileSync('sh', ['-c', 'find . -type f -exec sha256sum {} + | sort'], {
-    cwd: dir,
-    encoding: 'latin1',
-  })
-  // The size of a directory is the file system's business.
-  const lines = list.split('\n').map((line) => line.replace(/^(.* d \d+ \d+ \d+) \d+/, '$1'))
-  return [...lines.sort(), ...xattrs.split('\n\n').sort(), sums].join('\n')
-}
 
 async function roundTrip(t: TestContext, flags: readonly string[]): Promise<LayerPlace> {
   const place = layerPlace(t)
   const tree = join(place.base, 'tree')
-  makeTree(tree)
+  makeRichTree(tree)
   const archive = execFileSync('tar', ['-c', ...flags, '-C', tree, '.'], { maxBuffer: 1 << 28 })
   await place.unpack(archive)
   return place
@@ -67,7 +36,7 @@ for (const [name, flags] of [
   test(`a tree packed by GNU tar comes back: ${name}`, async (t) => {
     if (!needs(t, 'root', 'command:tar', 'command:getfattr')) return
     const place = await roundTrip(t, flags)
-    assert.equal(describe(place.target), describe(join(place.base, 'tree')))
+    assert.equal(describeTree(place.target), describeTree(join(place.base, 'tree')))
     if (flags.includes('-S' as never)) assert.ok(fs.statSync(join(place.target, 'hole')).blocks < 200)
   })
 }
@@ -79,7 +48,7 @@ for (const flags of [['--format=gnu'], ['--format=gnu', '-S']]) {
     const reference = join(place.base, 'reference')
     fs.mkdirSync(reference)
     execFileSync('tar', ['-xpf', join(place.base, 'layer.tar'), '--same-owner', '-C', reference])
-    assert.equal(describe(place.target), describe(reference))
+    assert.equal(describeTree(place.target), describeTree(reference))
   })
 }
 
