@@ -6,6 +6,7 @@ import { WherryError } from '../errors.ts'
 import { ChunkRing, kChunkBytes } from './chunk-ring.ts'
 import { LayerDecoder } from './decode-layer.ts'
 import { type GrowingFileHandle, GrowingFileView } from './growing-file.ts'
+import { lowerThreadPriority } from './lower-priority.ts'
 import { sleep } from './sleep-in-worker.ts'
 import {
   type FeedJob,
@@ -18,6 +19,7 @@ import {
 } from './worker-protocol.ts'
 
 const { ring: memory, port } = workerData as ThreadInput
+lowerThreadPriority()
 
 /** Where to read the next bytes to. */
 type NextBuffer = () => Buffer

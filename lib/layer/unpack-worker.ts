@@ -5,6 +5,7 @@ import { WherryError } from '../errors.ts'
 import { loadNative } from '../launcher/native.ts'
 import { ChunkRing } from './chunk-ring.ts'
 import type { LayerSummary } from './decode-layer.ts'
+import { lowerThreadPriority } from './lower-priority.ts'
 import { sleep } from './sleep-in-worker.ts'
 import { unpackStream } from './unpack-stream.ts'
 import {
@@ -18,6 +19,7 @@ import {
 
 const { ring: memory, port } = workerData as ThreadInput
 const native = loadNative()
+lowerThreadPriority()
 
 /** What the feeder said of job `id`; of jobs before that it may have said more than was heard. */
 function outcomeOf(id: number): LayerSummary {

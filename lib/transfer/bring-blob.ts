@@ -8,6 +8,7 @@ import type { Descriptor } from '../oci/image-config.ts'
 import { isErrno } from '../store/atomic.ts'
 import type { PartialStore } from '../store/partial.ts'
 import type { Store } from '../store/store.ts'
+import { BatchWriter } from './batch-writer.ts'
 import { digestInWorker } from './digest-in-worker.ts'
 import { withLinkedSignal } from './linked-signal.ts'
 import type { TaskContext } from './shared-tasks.ts'
@@ -196,15 +197,23 @@ class Attempt {
     const { digest, size } = descriptor
     const { report } = this.#context
     let bytes = this.resumedAt
+    const writer = new BatchWriter(file, bytes, (totalBytes) => {
+      growing.advance(totalBytes)
+      report({ phase: 'downloading', bytes: totalBytes })
+    })
     report({ phase: 'downloading', bytes })
-    if (bytes < size) {
-      for await (const chunk of repository.blob({ digest, size }, { offset: bytes, signal })) {
-        if (bytes + chunk.length > size) throw new IntegrityError(`The size of blob ${digest}`, String(size), 'more')
-        await writeFully(file, chunk, bytes)
-        bytes += chunk.length
-        growing.advance(bytes)
-        report({ phase: 'downloading', bytes })
+    try {
+      if (bytes < size) {
+        for await (const chunk of repository.blob({ digest, size }, { offset: bytes, signal })) {
+          bytes += chunk.length
+          if (bytes > size) throw new IntegrityError(`The size of blob ${digest}`, String(size), 'more')
+          const full = writer.push(chunk)
+          if (full !== undefined) await full
+        }
       }
+    } finally {
+      // Also after a failure: what has come is not asked for again, and nothing is written once the file is closed.
+      await writer.end()
     }
     if (bytes !== size) throw new IntegrityError(`The size of blob ${digest}`, String(size), String(bytes))
     growing.finish(size)
@@ -224,10 +233,4 @@ class Attempt {
 /** Of a download and an unpacking that both failed, what came first: the other was stopped for it. */
 function firstCause(stopping: AbortController, otherwise: unknown): unknown {
   return stopping.signal.aborted ? stopping.signal.reason : otherwise
-}
-
-async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
-    written += (await file.write(bytes, written, bytes.length - written, position + written)).bytesWritten
-  }
 }
