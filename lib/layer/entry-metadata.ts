@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+import { LayerError } from '../errors.ts'
 import { type FsNative, isNativeError, type NativePath, type OpenOptions } from '../launcher/fs-native.ts'
+import { toDisplay } from './byte-string.ts'
 import type { DirectoryNode } from './directory-tree.ts'
 import type { TarEntry, TarEntryType } from './tar-entry.ts'
 import { isWantedXattr, kOpaqueXattr } from './xattr-policy.ts'
@@ -14,12 +16,14 @@ export class MetadataWriter {
   /** How a file is created: for its owner only, until it is whole. */
   readonly createFile: OpenOptions
   readonly #native: FsNative
+  readonly #layer: string
   readonly #ownerMap: OwnerMap
   readonly #uid = process.geteuid?.() ?? 0
   readonly #gid = process.getegid?.() ?? 0
 
-  constructor(native: FsNative, ownerMap: OwnerMap) {
+  constructor(native: FsNative, layer: string, ownerMap: OwnerMap) {
     this.#native = native
+    this.#layer = layer
     this.#ownerMap = ownerMap
     const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = native.fsConstants
     const { RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } = native.fsConstants
@@ -70,7 +74,7 @@ export class MetadataWriter {
     const { AT_SYMLINK_NOFOLLOW } = this.#native.fsConstants
     if (this.#mustChown(entry)) this.#native.fchownat(parentFd, name, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW)
     for (const [key, value] of wantedXattrs(entry)) {
-      this.#tolerate(() => this.#native.lsetxattrat(parentFd, name, key, value))
+      this.#tolerate(entry, key, () => this.#native.lsetxattrat(parentFd, name, key, value))
     }
     if (entry.type !== 'symlink') this.#native.fchmodat(parentFd, name, entry.mode, AT_SYMLINK_NOFOLLOW)
     this.#native.utimensat(parentFd, name, entry.mtime, entry.mtime, AT_SYMLINK_NOFOLLOW)
@@ -81,17 +85,22 @@ export class MetadataWriter {
   }
 
   #setXattrs(fd: number, entry: TarEntry): void {
-    for (const [key, value] of wantedXattrs(entry)) this.#tolerate(() => this.#native.fsetxattr(fd, key, value))
+    for (const [key, value] of wantedXattrs(entry)) {
+      this.#tolerate(entry, key, () => this.#native.fsetxattr(fd, key, value))
+    }
   }
 
   /** A file system without such attributes, or a user who may not set them, is no reason to refuse an image. */
-  #tolerate(set: () => void): void {
+  #tolerate(entry: TarEntry, key: string, set: () => void): void {
     try {
       set()
     } catch (error) {
       if (isNativeError(error, 'ENOTSUP')) return
       if (this.#ownerMap === 'current-user' && isNativeError(error, 'EPERM')) return
-      throw error
+      // A name or a value that makes no sense to the kernel is the archive's fault.
+      if (!isNativeError(error, 'EINVAL', 'ERANGE', 'E2BIG')) throw error
+      const what = `its extended attribute ${JSON.stringify(toDisplay(key))} is refused by the kernel`
+      throw new LayerError(this.#layer, toDisplay(entry.path), what, { cause: error })
     }
   }
 }

@@ -54,7 +54,7 @@ export class LayerWriter implements TarHandler {
     this.#limits = options.limits
     this.#ownerMap = options.ownerMap
     this.#tree = new DirectoryTree(native, rootFd, options.layer, options.limits.maxPathDepth)
-    this.#metadata = new MetadataWriter(native, options.ownerMap)
+    this.#metadata = new MetadataWriter(native, options.layer, options.ownerMap)
   }
 
   /** Name of the entry being written, for messages about errors of the system. */
@@ -227,6 +227,7 @@ export class LayerWriter implements TarHandler {
     if (source.children.has(from)) throw this.#error('it is a hard link to a directory')
     if (source.whiteouts?.has(from) === true) throw this.#error('it is a hard link to a file that the layer hides')
     if (source === parent && from === name) return
+    if (isWithin(source, parent.children.get(name))) throw this.#error('it would replace what it is a hard link to')
     this.#replacing(parent, name, () => {
       const [sourceFd, parentFd] = this.#tree.fdPair(source, parent)
       try {
@@ -280,4 +281,10 @@ export class LayerWriter implements TarHandler {
     if (isNativeError(error, 'EMLINK')) return this.#error('its file has too many hard links', error)
     return error
   }
+}
+
+function isWithin(node: DirectoryNode, ancestor: DirectoryNode | undefined): boolean {
+  if (ancestor === undefined) return false
+  for (let at: DirectoryNode | undefined = node; at !== undefined; at = at.parent) if (at === ancestor) return true
+  return false
 }

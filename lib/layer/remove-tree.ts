@@ -69,13 +69,25 @@ function unlinkUnlessDirectory(native: FsNative, parentFd: number, name: NativeP
 function openDirectory(native: FsNative, parentFd: number, name: NativePath): number | undefined {
   const { O_DIRECTORY, O_NOFOLLOW } = native.fsConstants
   const open = () => native.openat2(parentFd, name, { flags: O_DIRECTORY | O_NOFOLLOW })
+  let fd: number
   try {
-    return open()
+    fd = open()
   } catch (error) {
     if (isNativeError(error, 'ENOENT')) return undefined
     if (!isNativeError(error, 'EACCES')) throw error
     // An ordinary user's own directory without permissions for the owner.
     native.fchmodat(parentFd, name, 0o700, native.fsConstants.AT_SYMLINK_NOFOLLOW)
-    return open()
+    fd = open()
+  }
+  if (process.geteuid?.() !== 0) tryUnlock(native, fd)
+  return fd
+}
+
+/** To list a directory takes permission to search it, to empty it permission to write. What fails next says so. */
+function tryUnlock(native: FsNative, fd: number): void {
+  try {
+    native.fchmod(fd, 0o700)
+  } catch (error) {
+    if (!isNativeError(error, 'EPERM', 'EROFS')) throw error
   }
 }

@@ -62,3 +62,19 @@ test('a device number out of range is refused, a device is only made where asked
   await place.unpack([{ ...device, deviceMajor: 8 }], { ownerMap: 'current-user' })
   assert.deepEqual(fs.readdirSync(place.target), [])
 })
+
+test('an attribute that the kernel refuses is the fault of the archive', async (t) => {
+  if (!needs(t, 'root')) return
+  for (const [type, key, value] of [
+    ['0', 'user.', 'x'],
+    ['0', 'security.capability', 'short'],
+  ] as const) {
+    const place = layerPlace(t)
+    await assert.rejects(place.unpack([{ name: 'f', type, pax: { [`SCHILY.xattr.${key}`]: value } }]), (error) => {
+      assert.ok(error instanceof LayerError, String(error))
+      assert.equal(error.entry, 'f')
+      return true
+    })
+    assert.deepEqual(place.names(), ['layer.tar', 'outside'])
+  }
+})

@@ -84,3 +84,14 @@ test('a hard link to a directory, to a whiteout, to itself', async (t) => {
   ])
   assert.equal(fs.readFileSync(join(place.target, 'f'), 'utf8'), 'x')
 })
+
+test('a hard link that would replace the directory of its own target is refused', (t) =>
+  refused(
+    t,
+    [
+      { name: 'a/file', body: 'x' },
+      { name: 'a', type: '1', linkName: 'a/file' },
+    ],
+    'a',
+    /replace what it is a hard link to/,
+  ))
