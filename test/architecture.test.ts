@@ -13,7 +13,7 @@ const LEVELS = ['base', 'pure', 'effects', 'public'] as const
 type Level = (typeof LEVELS)[number]
 
 const BASE = new Set(['lib/errors.ts'])
-const PURE_FOLDERS = new Set(['oci', 'plan', 'rootfs', 'options'])
+const PURE_FOLDERS = new Set(['oci', 'plan', 'rootfs', 'options', 'async'])
 const EFFECT_FOLDERS = new Set([
   'store',
   'layer',

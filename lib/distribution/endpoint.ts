@@ -1,11 +1,11 @@
 import type { Readable } from 'node:stream'
+import { orAborted } from '../async/or-aborted.ts'
 import { answerError, type Purpose, protocolError } from './answer-error.ts'
 import { Authorizer } from './authorizer.ts'
 import { readStart } from './body.ts'
 import { parseChallenges } from './challenge.ts'
 import type { CredentialStore, RegistryAuth } from './credentials.ts'
 import type { RegistryHost } from './hosts.ts'
-import { orAborted } from './or-aborted.ts'
 import { type Answer, type HopRequest, sendFollowing } from './redirects.ts'
 import { Transport } from './transport.ts'
 

@@ -1,3 +1,4 @@
+import { withLinkedSignal } from '../async/linked-signal.ts'
 import { IntegrityError, TimeoutError, UnsupportedImageError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestOf, isDigest } from '../oci/digest.ts'
 import { isIndexMediaType, isManifestMediaType, kMaxManifestBytes, kMediaType } from '../oci/image-config.ts'
@@ -46,9 +47,11 @@ export async function getManifest(endpoint: Endpoint, request: ManifestRequest):
   // Small, but a registry that drips it could make it last for ever.
   const timeoutMs = 10 * endpoint.stallTimeoutMs
   const deadline = AbortSignal.timeout(timeoutMs)
-  const signal = request.signal === undefined ? deadline : AbortSignal.any([request.signal, deadline])
+  const stopping = new AbortController()
   try {
-    return await receiveManifest(endpoint, request, signal)
+    return await withLinkedSignal(request.signal, stopping, () =>
+      withLinkedSignal(deadline, stopping, () => receiveManifest(endpoint, request, stopping.signal)),
+    )
   } catch (error) {
     if (!deadline.aborted || request.signal?.aborted === true) throw error
     throw new TimeoutError(`Getting manifest ${request.reference} of ${request.repository}`, timeoutMs)

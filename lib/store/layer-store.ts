@@ -1,5 +1,6 @@
 import { access, mkdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
+import { orAborted } from '../async/or-aborted.ts'
 import { LayerError } from '../errors.ts'
 import type { GrowingFile } from '../layer/growing-file.ts'
 import { type Digest, digestAlgorithm } from '../oci/digest.ts'
@@ -89,7 +90,10 @@ export class LayerStore {
       request.signal?.throwIfAborted()
       const running = this.#running.get(diffId)
       if (running === undefined) break
-      await settled(running, request.signal)
+      await orAborted(
+        running.catch(() => undefined),
+        request.signal,
+      )
     }
     // No await between the look at the map and the entry in it.
     const work = this.#ensureAlone(diffId, request)
@@ -157,21 +161,6 @@ export class LayerStore {
 
 function pathOf(source: string | GrowingFile): string {
   return typeof source === 'string' ? source : source.path
-}
-
-async function settled(work: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
-  const done = work.then(
-    () => undefined,
-    () => undefined,
-  )
-  if (signal === undefined) return done
-  let onAbort: (() => void) | undefined
-  const aborted = new Promise<void>((resolve) => {
-    onAbort = resolve
-    signal.addEventListener('abort', onAbort, { once: true })
-  })
-  await Promise.race([done, aborted])
-  if (onAbort !== undefined) signal.removeEventListener('abort', onAbort)
 }
 
 // The unpacker hashes with sha256 on the way; no known tool makes layers with another digest.

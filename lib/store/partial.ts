@@ -2,11 +2,10 @@
 import { constants, type Stats } from 'node:fs'
 import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { type Digest, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
 import { isErrno, makeDirectory } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
-import { openLockFile } from './lock.ts'
+import { openLockFile, pause } from './lock.ts'
 import type { StoreNative } from './native.ts'
 import { namesIn } from './pins.ts'
 
@@ -208,13 +207,5 @@ async function unlinkIfThere(path: string): Promise<void> {
     await unlink(path)
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error
-  }
-}
-
-async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await delay(ms, undefined, signal === undefined ? {} : { signal })
-  } catch (error) {
-    throw signal?.aborted === true ? signal.reason : error
   }
 }

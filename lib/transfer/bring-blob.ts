@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { FileHandle } from 'node:fs/promises'
+import { withLinkedSignal } from '../async/linked-signal.ts'
 import type { Repository } from '../distribution/repository.ts'
 import { IntegrityError, LayerError, NotFoundError } from '../errors.ts'
 import { GrowingFile } from '../layer/growing-file.ts'
@@ -10,7 +11,6 @@ import type { PartialStore } from '../store/partial.ts'
 import type { Store } from '../store/store.ts'
 import { BatchWriter } from './batch-writer.ts'
 import { digestInWorker } from './digest-in-worker.ts'
-import { withLinkedSignal } from './linked-signal.ts'
 import type { TaskContext } from './shared-tasks.ts'
 
 /** How far one blob is. */

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+
+import { withLinkedSignal } from '../async/linked-signal.ts'
 import type { Repository } from '../distribution/repository.ts'
 import { NotFoundError, PlatformError } from '../errors.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -9,7 +11,6 @@ import type { StoredImage } from '../store/image-store.ts'
 import { adoptBlob, type BlobParts, type BlobProgress, bringBlob } from './bring-blob.ts'
 import { type BlobPlan, planLayers } from './check-manifest.ts'
 import { forEachLimited } from './limited.ts'
-import { withLinkedSignal } from './linked-signal.ts'
 import { fetchConfig, fitsPlatform, type ResolvedManifest, resolveManifest } from './resolve.ts'
 import type { SharedTasks } from './shared-tasks.ts'
 import { bringManifests } from './siblings.ts'

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { createReadStream } from 'node:fs'
+import { withLinkedSignal } from '../async/linked-signal.ts'
 import type { Repository } from '../distribution/repository.ts'
 import { NotFoundError } from '../errors.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -16,7 +17,6 @@ import { Reference } from '../oci/reference.ts'
 import type { StoredImage } from '../store/image-store.ts'
 import type { Store } from '../store/store.ts'
 import { forEachLimited } from './limited.ts'
-import { withLinkedSignal } from './linked-signal.ts'
 
 /** Reported while an image is pushed. */
 export interface PushProgress {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
+
+import { withLinkedSignal } from '../async/linked-signal.ts'
 import type { StoredImage } from '../store/image-store.ts'
 import type { StoreNative } from '../store/native.ts'
 import { PartialStore } from '../store/partial.ts'
 import type { Store } from '../store/store.ts'
 import type { BlobProgress } from './bring-blob.ts'
-import { withLinkedSignal } from './linked-signal.ts'
 import { findLocal, type PullParts, type PullRequest, pullImage } from './pull.ts'
 import { type PushRequest, type PushResult, pushImage } from './push.ts'
 import type { Registries, RegistryOverrides } from './registries.ts'

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 /** The promise's outcome, or the signal's reason if that comes first. The work goes on for others who wait for it. */
 export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise
