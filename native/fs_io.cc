@@ -95,41 +95,6 @@ Napi::Value js_close(const Napi::CallbackInfo& info) {
   return on_fd<close>(info, "close");
 }
 
-// Waits for the disk on a thread of libuv's pool.
-class SyncWork : public Napi::AsyncWorker {
- public:
-  SyncWork(Napi::Env env, int fd) : Napi::AsyncWorker(env, "wherry:syncfs"), deferred_(env), fd_(fd) {}
-  ~SyncWork() override { close(fd_); }
-  Napi::Promise promise() const { return deferred_.Promise(); }
-
-  void Execute() override { error_ = syncfs(fd_) == 0 ? 0 : errno; }
-  void OnOK() override {
-    if (error_ == 0) {
-      deferred_.Resolve(Env().Undefined());
-    } else {
-      deferred_.Reject(errno_value(Env(), error_, "syncfs"));
-    }
-  }
-
- private:
-  Napi::Promise::Deferred deferred_;
-  int fd_;
-  int error_ = 0;
-};
-
-// syncFilesystem(fd) -> Promise. By a descriptor of its own: the caller may close his meanwhile.
-Napi::Value js_sync_filesystem(const Napi::CallbackInfo& info) {
-  bool ok = true;
-  const int fd = static_cast<int>(int_arg(info, 0, &ok));
-  if (!ok) return info.Env().Undefined();
-  const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (own < 0) return throw_errno(info.Env(), errno, "syncfs");
-  SyncWork* work = new SyncWork(info.Env(), own);  // frees itself
-  const Napi::Promise promise = work->promise();
-  work->Queue();
-  return promise;
-}
-
 // ofdLock(fd, 'read' | 'write' | 'unlock', { wait }) -> whether the lock was taken.
 Napi::Value js_ofd_lock(const Napi::CallbackInfo& info) {
   bool ok = true;
@@ -166,7 +131,6 @@ void init_fs_io(Napi::Env env, Napi::Object exports) {
   exports.Set("fsync", Napi::Function::New<js_fsync>(env, "fsync"));
   exports.Set("fdatasync", Napi::Function::New<js_fdatasync>(env, "fdatasync"));
   exports.Set("syncfs", Napi::Function::New<js_syncfs>(env, "syncfs"));
-  exports.Set("syncFilesystem", Napi::Function::New<js_sync_filesystem>(env, "syncFilesystem"));
   exports.Set("close", Napi::Function::New<js_close>(env, "close"));
   exports.Set("ofdLock", Napi::Function::New<js_ofd_lock>(env, "ofdLock"));
 }

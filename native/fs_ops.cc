@@ -121,7 +121,7 @@ PathArg::PathArg(Napi::Env env, napi_value value, const char* syscall) {
   ok_ = true;
 }
 
-Napi::Value errno_value(Napi::Env env, int error, const char* syscall, const char* path) {
+Napi::Value throw_errno(Napi::Env env, int error, const char* syscall, const char* path) {
   const std::string code = errno_name(error);
   std::string message = code + ": " + strerror(error) + ", " + syscall;
   if (path != nullptr) message += std::string(" '") + path + "'";
@@ -131,11 +131,7 @@ Napi::Value errno_value(Napi::Env env, int error, const char* syscall, const cha
   fields.Set("errno", error);
   fields.Set("syscall", syscall);
   if (path != nullptr) fields.Set("path", path);
-  return fields;
-}
-
-Napi::Value throw_errno(Napi::Env env, int error, const char* syscall, const char* path) {
-  napi_throw(env, errno_value(env, error, syscall, path));
+  js_error.ThrowAsJavaScriptException();
   return env.Undefined();
 }
 

@@ -23,8 +23,7 @@ class PathArg {
   char text_[kPathBytes + 1];
 };
 
-// A JS Error with code, errno (positive), syscall and path; the second sets it pending and returns undefined.
-Napi::Value errno_value(Napi::Env env, int error, const char* syscall, const char* path = nullptr);
+// Sets a pending JS Error with code, errno (positive), syscall and path, and returns undefined.
 Napi::Value throw_errno(Napi::Env env, int error, const char* syscall, const char* path = nullptr);
 Napi::Value throw_type(Napi::Env env, const char* message);
 

@@ -56,8 +56,6 @@ export interface FsNative {
   fdatasync(fd: number): void
   /** Writes the whole file system that holds `fd` to its device. */
   syncfs(fd: number): void
-  /** As {@link syncfs}, off the calling thread. The descriptor may be closed meanwhile. */
-  syncFilesystem(fd: number): Promise<void>
   close(fd: number): void
   /**
    * Makes a regular file beneath `dirfd` that must not exist, with `bytes` from `start` to `end`, and then its owner (-1:
