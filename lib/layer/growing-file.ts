@@ -32,7 +32,7 @@ export interface GrowingFileState {
  *
  * @example
  * await using growing = await GrowingFile.open(path)
- * const unpacking = unpackLayer({ source: growing, layer, targetDir })
+ * const unpacking = unpacker.unpack({ source: growing, layer, targetDir })
  * for await (const chunk of body) {
  *   await file.write(chunk)
  *   growing.advance((total += chunk.length))

@@ -20,7 +20,7 @@ export interface LayerInfo {
   readonly entries: number
 }
 
-/** Unpacks one layer; `unpackLayer` of lib/layer, or a stand-in. `targetDir` must not exist. */
+/** Unpacks one layer; `Unpacker.unpack` of lib/layer, or a stand-in. `targetDir` must not exist. */
 export type UnpackLayer = (options: {
   source: string | GrowingFile
   layer: string

@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { unpackLayer } from '../../lib/layer/unpack-layer.ts'
 import type { UnpackLayerOptions } from '../../lib/layer/unpack-options.ts'
 import type { UnpackResult } from '../../lib/layer/unpack-stream.ts'
+import { Unpacker } from '../../lib/layer/unpacker.ts'
 import { makeTar, type TarSpec } from './make-tar.ts'
 
 /** A place for one test to unpack into, with a file beside the target that a hostile layer would like to reach. */
@@ -30,7 +30,12 @@ export function layerPlace(t: TestContext): LayerPlace {
     target,
     async unpack(archive, options) {
       writeFileSync(source, Buffer.isBuffer(archive) ? archive : makeTar(archive as readonly TarSpec[]))
-      return unpackLayer({ source, layer: 'test', targetDir: target, durable: false, ...options })
+      const unpacker = new Unpacker({ maxPairs: 1 })
+      try {
+        return await unpacker.unpack({ source, layer: 'test', targetDir: target, durable: false, ...options })
+      } finally {
+        await unpacker.close()
+      }
     },
     names: () => readdirSync(base).sort(),
   }
