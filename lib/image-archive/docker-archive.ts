@@ -11,7 +11,7 @@ import {
   parseJson,
 } from '../oci/image-config.ts'
 import { Reference } from '../oci/reference.ts'
-import { digestFile } from '../store/blob-store.ts'
+import { digestFile } from '../store/digest-file.ts'
 import { type ArchiveFile, type ArchiveFiles, findMember, firstBytes, readMember } from './archive-files.ts'
 import { diffIdAt, type ImageSource, type LayerSource } from './image-source.ts'
 

@@ -1,16 +1,7 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { mkdir, open, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { LayerError, NotFoundError } from '../errors.ts'
-import {
-  type Digest,
-  type DigestAlgorithm,
-  digestAlgorithm,
-  digestOf,
-  finishDigest,
-  verifyDigest,
-} from '../oci/digest.ts'
+import { type Digest, digestAlgorithm, digestOf, verifyDigest } from '../oci/digest.ts'
 import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
 import type { Session } from './session.ts'
@@ -73,16 +64,6 @@ export class BlobStore {
     // sha512 is rare, so its directory is made when it is needed.
     if (digestAlgorithm(digest) !== 'sha256') await mkdir(dirname(this.path(digest)), { recursive: true, mode: 0o755 })
   }
-}
-
-/** Hashes a file in pieces. */
-export async function digestFile(path: string, algorithm: DigestAlgorithm, signal?: AbortSignal): Promise<Digest> {
-  const hash = createHash(algorithm)
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
-    signal?.throwIfAborted()
-    hash.update(chunk as Buffer)
-  }
-  return finishDigest(hash, algorithm)
 }
 
 /** Reads a regular file of at most `maxBytes`. @throws {NotFoundError} @throws {LayerError} */

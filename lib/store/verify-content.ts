@@ -15,7 +15,8 @@ import {
   parseManifest,
 } from '../oci/image-config.ts'
 import { isErrno } from './atomic.ts'
-import { type BlobStore, digestFile } from './blob-store.ts'
+import type { BlobStore } from './blob-store.ts'
+import { digestFile } from './digest-file.ts'
 import type { IndexEntry } from './image-index.ts'
 import type { StoreLayout } from './layout.ts'
 

@@ -7,10 +7,10 @@ import { GrowingFile } from '../layer/growing-file.ts'
 import { type Digest, digestAlgorithm } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/image-config.ts'
 import { isErrno } from '../store/atomic.ts'
+import { digestFile } from '../store/digest-file.ts'
 import type { PartialStore } from '../store/partial.ts'
 import type { Store } from '../store/store.ts'
 import { BatchWriter } from './batch-writer.ts'
-import { digestInWorker } from './digest-in-worker.ts'
 import type { TaskContext } from './shared-tasks.ts'
 
 /** How far one blob is. */
@@ -225,7 +225,7 @@ class Attempt {
   /** Hashes the file, where the unpacking has not done so or has failed: that damage explains everything else. */
   async #verify(signal: AbortSignal): Promise<void> {
     const { digest } = this.#request.descriptor
-    const actual = await digestInWorker(this.#parts.partials.path(digest), digestAlgorithm(digest), signal)
+    const actual = await digestFile(this.#parts.partials.path(digest), digestAlgorithm(digest), signal)
     if (actual !== digest) throw new IntegrityError('The layer blob', digest, actual)
   }
 }

@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: MIT
+import { readFile, stat } from 'node:fs/promises'
 import { Worker } from 'node:worker_threads'
 import { WherryError } from '../errors.ts'
-import { type Digest, type DigestAlgorithm, parseDigest } from '../oci/digest.ts'
+import { type Digest, type DigestAlgorithm, digestOf, parseDigest } from '../oci/digest.ts'
 
-/** Hashes a file in a thread of its own: a blob takes as long as hundreds of turns of the event loop. */
-export async function digestInWorker(path: string, algorithm: DigestAlgorithm, signal: AbortSignal): Promise<Digest> {
-  signal.throwIfAborted()
+/** A file up to this size is hashed at once: that takes less time than to start a thread. */
+const kSmallBytes = 256 * 1024
+
+/**
+ * Hashes a file; a large one in a thread of its own, since a blob takes as long as hundreds of turns of the event loop.
+ *
+ * @throws `signal.reason` on abort.
+ */
+export async function digestFile(path: string, algorithm: DigestAlgorithm, signal?: AbortSignal): Promise<Digest> {
+  signal?.throwIfAborted()
+  if ((await stat(path)).size <= kSmallBytes) return digestOf(await readFile(path), algorithm)
   const worker = new Worker(new URL('./digest-worker.js', import.meta.url), {
     name: 'wherry-digest',
     workerData: { path, algorithm },
@@ -23,10 +32,10 @@ export async function digestInWorker(path: string, algorithm: DigestAlgorithm, s
   const stop = (): void => {
     worker.terminate().catch(() => undefined)
   }
-  signal.addEventListener('abort', stop, { once: true })
+  signal?.addEventListener('abort', stop, { once: true })
   await new Promise<void>((done) => worker.once('exit', () => done()))
-  signal.removeEventListener('abort', stop)
-  signal.throwIfAborted()
+  signal?.removeEventListener('abort', stop)
+  signal?.throwIfAborted()
   if (hex !== undefined) return parseDigest(`${algorithm}:${hex}`)
   throw failure ?? new WherryError('The thread that hashed a blob ended unexpectedly.', { code: 'ERR_WORKER' })
 }
