@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
-import type { RegistryAuth } from './distribution/credentials.ts'
 import { removeCredentials, saveCredentials } from './distribution/login.ts'
 import type { RemoteManifest } from './distribution/manifests.ts'
-import { RegistryClient } from './distribution/registry-client.ts'
+import { kRegistryOptionNames, RegistryClient, type RegistryClientOptions } from './distribution/registry-client.ts'
 import type { Repository } from './distribution/repository.ts'
 import type { SearchResult } from './distribution/search.ts'
 import { IntegrityError, InvalidOptionError, NotFoundError } from './errors.ts'
@@ -14,36 +13,8 @@ import { checkNumber, checkObject, checkString } from './options/checks.ts'
 import type { RegistryServerOptions } from './registry-server/options.ts'
 import type { RegistryServer } from './registry-server/registry-server.ts'
 
-const kOptionNames = ['auth', 'insecure', 'ca', 'mirrors', 'proxy', 'retries', 'stallTimeoutMs'] as const
-
 /** How a registry is reached. */
-export interface RegistryOptions {
-  /**
-   * `{ username, password }`, an OAuth2 `{ identityToken }`, a bearer `{ registryToken }`, or `'anonymous'`.
-   *
-   * @default what is stored on this machine: Docker's config.json and its credential helpers, then podman's auth.json
-   */
-  readonly auth?: RegistryAuth
-  /**
-   * Accepts certificates that nobody verified, and plain http where there is no https.
-   *
-   * @default true for `localhost`, 127.0.0.0/8 and ::1 unless `ca` is given, false for all others
-   */
-  readonly insecure?: boolean
-  /** PEM of certificate authorities that are trusted besides the usual. */
-  readonly ca?: string | Buffer
-  /**
-   * Asked first for manifests and blobs, in this order: `host[:port]` or `https://host/prefix`. They never get `auth`; credentials
-   * that are stored for them are used.
-   */
-  readonly mirrors?: readonly string[]
-  /** URL of a proxy (http, https, socks5). @default HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment */
-  readonly proxy?: string
-  /** How often a request is repeated after an error that may pass. @default 5 */
-  readonly retries?: number
-  /** A connection that brings no byte for so long is given up, in milliseconds. @default 30_000 */
-  readonly stallTimeoutMs?: number
-}
+export interface RegistryOptions extends RegistryClientOptions {}
 
 /** What all methods take. */
 export interface RegistryCallOptions {
@@ -76,9 +47,7 @@ export class Registry {
 
   /** Connects to nothing yet. @throws {InvalidOptionError} */
   constructor(host: string, options: RegistryOptions = {}) {
-    checkObject('options', options, kOptionNames)
-    checkNumber('retries', options.retries, { min: 0, max: 100, integer: true })
-    checkNumber('stallTimeoutMs', options.stallTimeoutMs, { min: 1 })
+    checkObject('options', options, kRegistryOptionNames)
     this.#host = checkString('host', host)
     this.#options = options
     this.#client = new RegistryClient(host, options)

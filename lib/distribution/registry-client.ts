@@ -1,8 +1,9 @@
-import { WherryError } from '../errors.ts'
+import { InvalidOptionError, WherryError } from '../errors.ts'
+import { checkBoolean, checkNumber, checkStrings } from '../options/checks.ts'
 import type { Purpose } from './answer-error.ts'
 import { readStart } from './body.ts'
 import { HostCredentials } from './credential-store.ts'
-import { type CredentialStore, checkAuth, type RegistryAuth } from './credentials.ts'
+import { checkAuth, type RegistryAuth } from './credentials.ts'
 import { Endpoint, type EndpointOptions } from './endpoint.ts'
 import { isDockerHub, isLoopbackHost, parseHost, type RegistryHost } from './hosts.ts'
 import { listNames } from './paging.ts'
@@ -15,9 +16,23 @@ const kUserAgent = `wherry (node ${process.versions.node})`
 const kRetries = 5
 const kStallTimeoutMs = 30_000
 
+export const kRegistryOptionNames = [
+  'auth',
+  'insecure',
+  'ca',
+  'mirrors',
+  'proxy',
+  'retries',
+  'stallTimeoutMs',
+] as const satisfies readonly (keyof RegistryClientOptions)[]
+
 /** How a registry is reached. */
 export interface RegistryClientOptions {
-  /** @default what is stored on this machine: Docker's config.json and helpers, podman's auth.json */
+  /**
+   * `{ username, password }`, an OAuth2 `{ identityToken }`, a bearer `{ registryToken }`, or `'anonymous'`.
+   *
+   * @default what is stored on this machine: Docker's config.json and its credential helpers, then podman's auth.json
+   */
   readonly auth?: RegistryAuth | undefined
   /**
    * Accepts certificates that nobody verified, and plain http where the registry has no https.
@@ -32,15 +47,12 @@ export interface RegistryClientOptions {
    * get `auth`; credentials stored for them are used.
    */
   readonly mirrors?: readonly string[] | undefined
-  /** URL of a proxy. @default HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment */
+  /** URL of a proxy (http, https, socks5). @default HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment */
   readonly proxy?: string | undefined
-  readonly userAgent?: string | undefined
   /** How often a request is repeated after an error that may pass. @default 5 */
   readonly retries?: number | undefined
-  /** A connection that brings no byte for so long is given up. @default 30_000 */
+  /** A connection that brings no byte for so long is given up, in milliseconds. @default 30_000 */
   readonly stallTimeoutMs?: number | undefined
-  /** Asked where there is no `auth`. */
-  readonly credentials?: CredentialStore | undefined
 }
 
 /** One registry: its connections, credentials, mirrors. Owns its connections; {@link RegistryClient.close} ends them. */
@@ -153,14 +165,20 @@ export class RegistryClient {
 }
 
 function commonOptions(options: RegistryClientOptions): Omit<EndpointOptions, 'insecure'> {
+  const { ca, mirrors } = options
+  checkBoolean('insecure', options.insecure, false)
+  if (ca !== undefined && typeof ca !== 'string' && !Buffer.isBuffer(ca)) {
+    throw new InvalidOptionError('ca', 'certificates in PEM, as a string or a Buffer', ca)
+  }
+  if (mirrors !== undefined) checkStrings('mirrors', mirrors)
   return {
     auth: options.auth === undefined ? undefined : checkAuth('auth', options.auth),
-    ca: options.ca,
+    ca,
     proxy: options.proxy === undefined ? undefined : checkProxy('proxy', options.proxy),
-    userAgent: options.userAgent ?? kUserAgent,
-    retries: options.retries ?? kRetries,
-    stallTimeoutMs: options.stallTimeoutMs ?? kStallTimeoutMs,
-    credentials: options.credentials ?? new HostCredentials(),
+    userAgent: kUserAgent,
+    retries: checkNumber('retries', options.retries, { min: 0, max: 100, integer: true }) ?? kRetries,
+    stallTimeoutMs: checkNumber('stallTimeoutMs', options.stallTimeoutMs, { min: 1 }) ?? kStallTimeoutMs,
+    credentials: new HostCredentials(),
   }
 }
 

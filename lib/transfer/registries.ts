@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
-import { RegistryClient, type RegistryClientOptions } from '../distribution/registry-client.ts'
+import { kRegistryOptionNames, RegistryClient, type RegistryClientOptions } from '../distribution/registry-client.ts'
 import { InvalidOptionError } from '../errors.ts'
-import { checkNumber, checkObject } from '../options/checks.ts'
-
-const kOptionNames = ['auth', 'insecure', 'ca', 'mirrors', 'proxy', 'retries', 'stallTimeoutMs'] as const
+import { checkObject } from '../options/checks.ts'
 
 /** How one registry is reached for one call, instead of what the engine was opened with. */
 export type RegistryOverrides = Pick<RegistryClientOptions, 'auth' | 'insecure' | 'ca'>
@@ -25,8 +23,8 @@ export class Registries {
     const byName = new Map<string, RegistryClientOptions>()
     for (const [host, options] of Object.entries(checkObject('registries', configured ?? {}))) {
       const path = `registries[${JSON.stringify(host)}]`
-      const checked = checkObject(path, options, kOptionNames) as RegistryClientOptions
-      const client = prefixed(path, () => makeClient(host, checked))
+      const checked = checkObject(path, options, kRegistryOptionNames) as RegistryClientOptions
+      const client = prefixed(path, () => new RegistryClient(host, checked))
       if (byName.has(client.name)) throw new InvalidOptionError(path, 'each registry once', host)
       byName.set(client.name, checked)
       this.#clients.set(client.name, client)
@@ -39,7 +37,7 @@ export class Registries {
     const given = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined))
     const kept = this.#client(host)
     if (Object.keys(given).length === 0) return work({ client: kept, origin: kept.name })
-    await using client = makeClient(host, { ...this.#configured.get(kept.name), ...given })
+    await using client = new RegistryClient(host, { ...this.#configured.get(kept.name), ...given })
     return await work({ client, origin: `${kept.name} ${this.#overridden++}` })
   }
 
@@ -54,23 +52,6 @@ export class Registries {
     this.#clients.set(client.name, client)
     return client
   }
-}
-
-/** Checks what {@link RegistryClient} takes for granted. */
-function makeClient(host: string, options: RegistryClientOptions): RegistryClient {
-  const { insecure, ca, mirrors } = options
-  if (insecure !== undefined && typeof insecure !== 'boolean') {
-    throw new InvalidOptionError('insecure', 'true or false', insecure)
-  }
-  if (ca !== undefined && typeof ca !== 'string' && !Buffer.isBuffer(ca)) {
-    throw new InvalidOptionError('ca', 'certificates in PEM, as a string or a Buffer', ca)
-  }
-  if (mirrors !== undefined && !(Array.isArray(mirrors) && mirrors.every((text) => typeof text === 'string'))) {
-    throw new InvalidOptionError('mirrors', 'an array of hosts', mirrors)
-  }
-  checkNumber('retries', options.retries, { min: 0, max: 100, integer: true })
-  checkNumber('stallTimeoutMs', options.stallTimeoutMs, { min: 1 })
-  return new RegistryClient(host, options)
 }
 
 function prefixed<T>(path: string, work: () => T): T {
