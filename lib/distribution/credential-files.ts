@@ -11,7 +11,7 @@ import type { Environment } from './proxy.ts'
 
 const kMaxFileBytes = 4 * 1024 * 1024
 
-const authEntrySchema = v.object({
+const authEntrySchema = v.looseObject({
   auth: v.optional(v.string()),
   username: v.optional(v.string()),
   password: v.optional(v.string()),

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readFile, realpath, stat } from 'node:fs/promises'
+import { mkdir, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { WherryError } from '../errors.ts'
 import { isErrno, writeFileAtomic } from '../store/atomic.ts'
 import { dockerConfigPath, readCredentialFile, sameServer } from './credential-files.ts'
 import { eraseWithHelper, storeWithHelper } from './credential-helper.ts'
@@ -66,26 +65,11 @@ async function changeConfig(path: string, change: (auths: Record<string, unknown
     if (isErrno(error, 'ENOENT')) return path
     throw error
   })
-  const config = await readConfig(target)
-  const { auths } = config
-  const entries = typeof auths === 'object' && auths !== null ? { ...(auths as Record<string, unknown>) } : {}
+  const config = (await readCredentialFile(target)) ?? {}
+  const entries: Record<string, unknown> = { ...config.auths }
   if (!change(entries)) return
   const text = `${JSON.stringify({ ...config, auths: entries }, undefined, '\t')}\n`
   // Whoever may read it so far may go on; a new one is for its owner alone.
   const mode = (await stat(target).catch(() => undefined))?.mode ?? 0o600
   await writeFileAtomic(`${target}.${randomUUID()}.tmp`, target, text, mode & 0o777)
-}
-
-async function readConfig(path: string): Promise<Record<string, unknown>> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return {}
-    throw error
-  }
-  if (text.trim() === '') return {}
-  const config: unknown = JSON.parse(text)
-  if (typeof config === 'object' && config !== null && !Array.isArray(config)) return config as Record<string, unknown>
-  throw new WherryError(`Cannot change ${path}: it is not a JSON object.`, { code: 'ERR_CREDENTIALS' })
 }

@@ -138,9 +138,13 @@ test('Basic: the password is wanted, refused, taken, and kept by login', async (
   })
   await assert.rejects(open(t, host, { auth: { ...USER, password: 'wrong' } }).ping(), /credentials were refused/)
   await mkdir(join(home, '.docker'))
-  await writeFile(join(home, '.docker/config.json'), JSON.stringify({ auths: { other: {} }, detachKeys: 'ctrl-x' }), {
-    mode: 0o640,
-  })
+  await writeFile(
+    join(home, '.docker/config.json'),
+    JSON.stringify({ auths: { other: { email: 'e' } }, detachKeys: 'ctrl-x' }),
+    {
+      mode: 0o640,
+    },
+  )
   const registry = new Registry(host)
   t.after(() => registry.close())
   await assert.rejects(registry.login({ ...USER, password: 'wrong' }), RegistryAuthError)
@@ -150,6 +154,7 @@ test('Basic: the password is wanted, refused, taken, and kept by login', async (
   }
   assert.deepEqual(Object.keys(config), ['auths', 'detachKeys'])
   assert.deepEqual(Object.keys(config.auths), ['other', host])
+  assert.deepEqual(config.auths.other, { email: 'e' })
   await registry.ping()
   const { digest } = await pushTestImage(open(t, host).repository('demo/app'), 'v1')
   assert.equal((await registry.resolve('demo/app:v1')).reference, `${host}/demo/app@${digest}`)

@@ -47,7 +47,7 @@ test('takes the entry of the longest namespace, and old ways to write a host', (
 })
 
 test('reads all kinds of entries, and skips those that say nothing', () => {
-  const of = (auth: object): unknown => lookUp({ auths: { r: auth } }, 'r', undefined)
+  const of = (auth: Record<string, string>): unknown => lookUp({ auths: { r: auth } }, 'r', undefined)
   assert.deepEqual(of({ auth: 'eDp5Onp6', identitytoken: 't' }), { auth: { identityToken: 't' } })
   assert.deepEqual(of({ registrytoken: 't' }), { auth: { registryToken: 't' } })
   assert.deepEqual(of({ username: 'u', password: '' }), { auth: { username: 'u', password: '' } })
