@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 import type { Digest } from '../oci/digest.ts'
-import { type Descriptor, isIndexMediaType, kMaxManifestBytes, parseIndex, parseManifest } from '../oci/image-config.ts'
+import {
+  type Descriptor,
+  isIndexMediaType,
+  kMaxIndexDepth,
+  kMaxManifestBytes,
+  parseIndex,
+  parseManifest,
+} from '../oci/image-config.ts'
 import type { ArchiveFile, ArchiveFiles } from './archive-files.ts'
 import { blobName, findBlob, readBlob } from './image-source.ts'
-
-const kMaxIndexDepth = 4
 
 /** A blob of an archive that the store shall keep beside an image. */
 export interface BlobSource {

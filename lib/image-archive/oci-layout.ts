@@ -4,6 +4,7 @@ import {
   isIndexMediaType,
   isManifestMediaType,
   kMaxConfigBytes,
+  kMaxIndexDepth,
   kMaxManifestBytes,
   kMediaType,
   type Platform,
@@ -17,7 +18,6 @@ import { Reference } from '../oci/reference.ts'
 import { type ArchiveFiles, readMember } from './archive-files.ts'
 import { diffIdAt, findBlob, type ImageSource, type LayerSource, readBlob } from './image-source.ts'
 
-const kMaxIndexDepth = 4
 const kRefName = 'org.opencontainers.image.ref.name'
 const kImageName = 'io.containerd.image.name'
 

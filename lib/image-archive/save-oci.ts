@@ -8,7 +8,7 @@ import {
   kMediaType,
 } from '../oci/image-config.ts'
 import { kAnnotation } from '../store/image-index.ts'
-import type { StoredImage } from '../store/image-store.ts'
+import { blobsOf, type StoredImage } from '../store/image-store.ts'
 import { removeTree } from '../store/remove-tree.ts'
 import type { Store } from '../store/store.ts'
 import { blobName } from './image-source.ts'
@@ -30,7 +30,7 @@ export async function* ociMembers(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<TarMember> {
   const writer = new OciWriter(store, compression, signal)
-  const algorithms = new Set(['sha256', ...images.flatMap(digestsOf).map(digestAlgorithm)])
+  const algorithms = new Set(['sha256', ...images.flatMap(blobsOf).map(digestAlgorithm)])
   yield { kind: 'directory', name: 'blobs' }
   for (const algorithm of [...algorithms].sort()) yield { kind: 'directory', name: `blobs/${algorithm}` }
   const manifests: Descriptor[] = []
@@ -41,10 +41,6 @@ export async function* ociMembers(
   const index = { schemaVersion: 2, mediaType: kMediaType.index, manifests }
   yield bytesMember('index.json', Buffer.from(JSON.stringify(index)))
   yield bytesMember('oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}'))
-}
-
-function digestsOf({ id, digest, manifest }: StoredImage): Digest[] {
-  return [id, digest, ...manifest.layers.map((layer) => layer.digest)]
 }
 
 // One descriptor a name, each with the full name: skopeo and podman choose by ref.name, containerd by the other.

@@ -5,10 +5,9 @@ import { basename, dirname, join } from 'node:path'
 import { Readable, type Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { ConflictError, InvalidOptionError } from '../errors.ts'
-import type { Digest } from '../oci/digest.ts'
 import { isErrno, syncDirectory } from '../store/atomic.ts'
 import { hostError } from '../store/host-error.ts'
-import type { StoredImage } from '../store/image-store.ts'
+import { blobsOf, type StoredImage } from '../store/image-store.ts'
 import { removeTree } from '../store/remove-tree.ts'
 import type { Store } from '../store/store.ts'
 import type { ImageProgress } from './load.ts'
@@ -43,7 +42,7 @@ export async function saveImages(
   const { signal } = options
   try {
     signal?.throwIfAborted()
-    const letGo = await store.images.keep(images.flatMap(contentOf), signal)
+    const letGo = await store.images.keep(images.flatMap(blobsOf), signal)
     try {
       await new Save(store, images, options).to(target)
     } finally {
@@ -55,10 +54,6 @@ export async function saveImages(
     if (typeof target !== 'string') target.destroy(failure instanceof Error ? failure : new Error(String(failure)))
     throw failure
   }
-}
-
-function contentOf({ digest, id, manifest }: StoredImage): Digest[] {
-  return [digest, id, ...manifest.layers.map((layer) => layer.digest)]
 }
 
 class Save {

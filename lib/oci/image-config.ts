@@ -16,6 +16,8 @@ export const kMediaType = {
   dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
 } as const
 
+/** Indexes may name indexes, so deep at most. */
+export const kMaxIndexDepth = 4
 /** Largest manifest or index that is read, in bytes; registries use the same limit. */
 export const kMaxManifestBytes = 4 * 1024 * 1024
 /** Largest image configuration that is read, in bytes. */

@@ -54,15 +54,11 @@ const kFilterNames = [
 /**
  * Checks filters.
  *
- * @param nowMs - what ages count from. @param known - names that are allowed. @default all
+ * @param nowMs - what ages count from.
  * @throws {InvalidOptionError}
  */
-export function checkImageFilters(
-  value: unknown,
-  nowMs: number,
-  known: readonly (keyof ImageFilters)[] = kFilterNames,
-): CheckedFilters {
-  const given: Record<string, unknown> = value === undefined ? {} : checkObject('filters', value, known)
+export function checkImageFilters(value: unknown, nowMs: number): CheckedFilters {
+  const given: Record<string, unknown> = value === undefined ? {} : checkObject('filters', value, kFilterNames)
   const patterns = checkList('filters.reference', given.reference)
   const matchers = patterns?.map((pattern) => compileReferencePattern('filters.reference', pattern))
   const dangling = given.dangling === undefined ? undefined : checkBoolean('filters.dangling', given.dangling, false)

@@ -33,6 +33,11 @@ export interface StoredImage {
   readonly unpackedBytes: number
 }
 
+/** All blobs of an image, without its index: manifest, configuration, layers. */
+export function blobsOf({ digest, id, manifest }: StoredImage): Digest[] {
+  return [digest, id, ...manifest.layers.map((layer) => layer.digest)]
+}
+
 /** A manifest and a configuration whose layers and blobs are in the store already. */
 export interface NewImage {
   readonly manifest: Uint8Array
@@ -274,9 +279,9 @@ export class ImageStore {
   }
 
   async #pin(image: StoredImage): Promise<void> {
-    const { digest, id, indexDigest, manifest, config } = image
+    const { digest, indexDigest, manifest, config } = image
     const index = indexDigest === undefined ? [] : [indexDigest]
-    const digests = [digest, id, ...index, ...manifest.layers.map((layer) => layer.digest), ...config.rootfs.diff_ids]
+    const digests = [...blobsOf(image), ...index, ...config.rootfs.diff_ids]
     await this.#pins.hold(digests, pinName(digest))
     this.#documents.set(digest, { manifest, config })
   }

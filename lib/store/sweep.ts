@@ -4,6 +4,7 @@ import { type Digest, isDigest } from '../oci/digest.ts'
 import {
   isIndexMediaType,
   kMaxConfigBytes,
+  kMaxIndexDepth,
   kMaxManifestBytes,
   parseImageConfig,
   parseIndex,
@@ -134,7 +135,7 @@ async function addContent(
   depth: number,
 ): Promise<void> {
   needed.add(digest)
-  if (depth > 4) return
+  if (depth > kMaxIndexDepth) return
   try {
     const bytes = await blobs.read(digest, kMaxManifestBytes)
     if (isIndex) {

@@ -9,6 +9,7 @@ import {
   isIndexMediaType,
   isManifestMediaType,
   kMaxConfigBytes,
+  kMaxIndexDepth,
   kMaxManifestBytes,
   parseImageConfig,
   parseIndex,
@@ -19,8 +20,6 @@ import type { BlobStore } from './blob-store.ts'
 import { digestFile } from './digest-file.ts'
 import type { IndexEntry } from './image-index.ts'
 import type { StoreLayout } from './layout.ts'
-
-const kMaxIndexDepth = 4
 
 /** Verifies what images consist of. {@link needed} collects what they need on the way. */
 export class ContentVerifier {

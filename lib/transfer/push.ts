@@ -8,6 +8,7 @@ import {
   type Descriptor,
   isIndexMediaType,
   isManifestMediaType,
+  kMaxIndexDepth,
   kMaxManifestBytes,
   kMediaType,
   parseIndex,
@@ -156,7 +157,7 @@ class Push {
   }
 
   async #collect(digest: Digest, mediaType: string, documents: Document[], depth: number): Promise<void> {
-    if (documents.some((document) => document.digest === digest) || depth > 4) return
+    if (documents.some((document) => document.digest === digest) || depth > kMaxIndexDepth) return
     const bytes = await this.#read(digest)
     if (isIndexMediaType(mediaType)) {
       const index = parseIndex(bytes, digest)

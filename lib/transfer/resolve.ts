@@ -9,6 +9,7 @@ import {
   isIndexMediaType,
   isManifestMediaType,
   kMaxConfigBytes,
+  kMaxIndexDepth,
   kMaxManifestBytes,
   type Platform,
   parseImageConfig,
@@ -19,8 +20,6 @@ import { formatPlatform, selectPlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { BlobStore } from '../store/blob-store.ts'
 import { checkImageManifest, shown } from './check-manifest.ts'
-
-const kMaxIndexDepth = 4
 
 /** An image manifest as a registry has it, verified and checked. */
 export interface ResolvedManifest {

@@ -2,10 +2,16 @@
 import type { Repository } from '../distribution/repository.ts'
 import { LayerError } from '../errors.ts'
 import { type Digest, verifyDigest } from '../oci/digest.ts'
-import { type Descriptor, isIndexMediaType, kMaxManifestBytes, parseIndex, parseManifest } from '../oci/image-config.ts'
+import {
+  type Descriptor,
+  isIndexMediaType,
+  kMaxIndexDepth,
+  kMaxManifestBytes,
+  parseIndex,
+  parseManifest,
+} from '../oci/image-config.ts'
 import type { Store } from '../store/store.ts'
 
-const kMaxDepth = 4
 const kMaxManifests = 1_000
 
 /** What fetching all that an index names needs. */
@@ -31,7 +37,7 @@ export async function bringManifests(index: Uint8Array, options: SiblingOptions)
   const visit = async (bytes: Uint8Array, depth: number): Promise<void> => {
     const children = parseIndex(bytes, options.image).manifests.filter(({ digest }) => !seen.has(digest))
     for (const { digest } of children) seen.add(digest)
-    if (depth > kMaxDepth || seen.size > kMaxManifests) {
+    if (depth > kMaxIndexDepth || seen.size > kMaxManifests) {
       throw new LayerError(
         options.image,
         undefined,
