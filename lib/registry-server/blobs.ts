@@ -4,7 +4,8 @@ import { copyFile, type FileHandle, link, open, rename, utimes } from 'node:fs/p
 import { dirname } from 'node:path'
 import type { Digest } from '../oci/digest.ts'
 import { isErrno, syncDirectory } from '../store/atomic.ts'
-import { makeDirectories, remove, type Storage, statIfAny } from './storage.ts'
+import { statIfThere, unlinkIfThere } from '../store/files.ts'
+import { makeDirectories, type Storage } from './storage.ts'
 
 /** A blob that was used is marked as such at most this often. */
 const kTouchAgeMs = 60_000
@@ -24,7 +25,7 @@ export class Blobs {
 
   /** Size of a repository's blob in bytes; `undefined` where it has none. */
   async size(repository: string, digest: Digest): Promise<number | undefined> {
-    return (await statIfAny(this.#link(repository, digest)))?.size
+    return (await statIfThere(this.#link(repository, digest)))?.size
   }
 
   /** Opens a repository's blob for reading; the caller closes it. */
@@ -51,7 +52,7 @@ export class Blobs {
    */
   async touch(repository: string, digest: Digest): Promise<boolean> {
     const path = this.#link(repository, digest)
-    const stats = await statIfAny(path)
+    const stats = await statIfThere(path)
     if (stats === undefined) return false
     if (Date.now() - stats.mtimeMs < kTouchAgeMs) return true
     try {
@@ -80,7 +81,7 @@ export class Blobs {
       linked = await this.#linkTo(shared, repository, digest)
     }
     if (!linked) await this.#linkTo(path, repository, digest)
-    await remove(path)
+    await unlinkIfThere(path)
   }
 
   /** Gives a repository a blob that another one has. @returns whether that one has it. */
@@ -91,7 +92,7 @@ export class Blobs {
 
   /** Takes a blob away from a repository. @returns whether it had it. */
   remove(repository: string, digest: Digest): Promise<boolean> {
-    return remove(this.#link(repository, digest))
+    return unlinkIfThere(this.#link(repository, digest))
   }
 
   #link(repository: string, digest: Digest): string {

@@ -2,10 +2,10 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from '../oci/digest.ts'
+import { namesIn, statIfThere, unlinkIfThere } from '../store/files.ts'
 import { walkRepositories } from './listing.ts'
 import { parseManifestContent } from './manifest-content.ts'
 import type { ServerParts } from './parts.ts'
-import { listNames, remove, statIfAny } from './storage.ts'
 
 /** Options of `RegistryServer.collectGarbage()`. */
 export interface CollectGarbageOptions {
@@ -53,7 +53,7 @@ async function dropLinks(
   }
   for (const digest of await storage.listLinks(repository, '_blobs')) {
     if (used.has(digest)) continue
-    const stats = await statIfAny(storage.link(repository, '_blobs', digest))
+    const stats = await statIfThere(storage.link(repository, '_blobs', digest))
     if (stats !== undefined && stats.mtimeMs <= before) await blobs.remove(repository, digest)
   }
 }
@@ -65,13 +65,13 @@ async function dropShared(
 ): Promise<CollectGarbageResult> {
   const removed = { blobs: 0, bytes: 0 }
   for (const algorithm of await readdir(blobsDir)) {
-    for (const prefix of await listNames(join(blobsDir, algorithm))) {
+    for (const prefix of await namesIn(join(blobsDir, algorithm))) {
       signal?.throwIfAborted()
-      for (const hex of await listNames(join(blobsDir, algorithm, prefix))) {
+      for (const hex of await namesIn(join(blobsDir, algorithm, prefix))) {
         const path = join(blobsDir, algorithm, prefix, hex)
-        const stats = await statIfAny(path)
+        const stats = await statIfThere(path)
         if (stats === undefined || stats.nlink > 1 || stats.mtimeMs > before) continue
-        if (!(await remove(path))) continue
+        if (!(await unlinkIfThere(path))) continue
         removed.blobs++
         removed.bytes += stats.size
       }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
 import { IntegrityError } from '../errors.ts'
 import { type Digest, digestAlgorithm, finishDigest } from '../oci/digest.ts'
-import { remove, writeAll } from './storage.ts'
+import { unlinkIfThere, writeAll } from '../store/files.ts'
 
 const kReadBytes = 256 * 1024
 
@@ -107,7 +107,7 @@ export class Download {
     } catch (error) {
       this.#failure = error
       this.#state = 'failed'
-      await remove(this.#path)
+      await unlinkIfThere(this.#path)
       throw error
     } finally {
       this.#notify()

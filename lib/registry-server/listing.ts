@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { isDigest } from '../oci/digest.ts'
 import { isRepositoryPath } from '../oci/reference.ts'
 import { isErrno } from '../store/atomic.ts'
+import { namesIn } from '../store/files.ts'
 import { RequestError } from './errors.ts'
 import { type Exchange, sendJson } from './exchange.ts'
 import { repositoryUnknown } from './manifest-endpoints.ts'
 import type { ServerParts } from './parts.ts'
-import { listNames } from './storage.ts'
 
 /** Names in one answer, however many were asked for. */
 const kMaxPage = 10_000
@@ -61,7 +61,7 @@ export function linkHeader(path: string, next: string | undefined): { Link?: str
 
 /** Names of all repositories, those without a manifest too, in no order. */
 export async function* walkRepositories(dir: string, prefix = ''): AsyncGenerator<string> {
-  const entries = await listNames(dir)
+  const entries = await namesIn(dir)
   if (entries.some((entry) => entry.startsWith('_'))) yield prefix
   for (const entry of entries) {
     const name = prefix === '' ? entry : `${prefix}/${entry}`

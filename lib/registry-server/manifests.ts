@@ -5,8 +5,9 @@ import { NotFoundError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestHex, digestOf, isDigest } from '../oci/digest.ts'
 import { isTag } from '../oci/reference.ts'
 import { readBounded } from '../store/blob-store.ts'
+import { namesIn, statIfThere, unlinkIfThere } from '../store/files.ts'
 import type { ManifestContent } from './manifest-content.ts'
-import { listNames, remove, type Storage, statIfAny } from './storage.ts'
+import type { Storage } from './storage.ts'
 
 /** A record is a line of JSON, then the manifest as it came. */
 const kMaxRecordHead = 1024
@@ -69,8 +70,8 @@ export class Manifests {
     for (const tag of await this.tags(repository)) {
       if ((await this.resolve(repository, tag)) === digest) await this.removeTag(repository, tag)
     }
-    const removed = await remove(this.#path(repository, digest))
-    if (subject !== undefined) await remove(this.#referrerPath(repository, subject, digest))
+    const removed = await unlinkIfThere(this.#path(repository, digest))
+    if (subject !== undefined) await unlinkIfThere(this.#referrerPath(repository, subject, digest))
     return removed
   }
 
@@ -80,7 +81,7 @@ export class Manifests {
 
   /** Tags in the order of their code units. */
   async tags(repository: string): Promise<string[]> {
-    const names = await listNames(join(this.#storage.repository(repository), '_tags'))
+    const names = await namesIn(join(this.#storage.repository(repository), '_tags'))
     return names.filter(isTag).sort()
   }
 
@@ -95,14 +96,14 @@ export class Manifests {
   }
 
   removeTag(repository: string, tag: string): Promise<boolean> {
-    return remove(this.#storage.tag(repository, tag))
+    return unlinkIfThere(this.#storage.tag(repository, tag))
   }
 
   /** Entries recorded for a subject, in the order of their names; their manifests may be gone. */
   async referrers(repository: string, subject: Digest): Promise<ReferrerDescriptor[]> {
     const dir = this.#storage.referrers(repository, subject)
     const found: ReferrerDescriptor[] = []
-    for (const name of (await listNames(dir)).sort()) {
+    for (const name of (await namesIn(dir)).sort()) {
       const text = (await readIfAny(join(dir, name), this.#maxBytes))?.toString()
       // The server's own file, written whole.
       if (text !== undefined) found.push(JSON.parse(text) as ReferrerDescriptor)
@@ -140,7 +141,7 @@ export function describeReferrer(digest: Digest, size: number, content: Manifest
 }
 
 async function exists(path: string): Promise<boolean> {
-  return (await statIfAny(path)) !== undefined
+  return (await statIfThere(path)) !== undefined
 }
 
 async function readIfAny(path: string, maxBytes: number): Promise<Buffer | undefined> {

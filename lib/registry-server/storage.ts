@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 import { randomUUID } from 'node:crypto'
-import { type FileHandle, mkdir, readdir, stat, unlink } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Digest, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
-import { isErrno, syncDirectory, writeFileAtomic } from '../store/atomic.ts'
+import { syncDirectory, writeFileAtomic } from '../store/atomic.ts'
+import { namesIn, statIfThere, unlinkIfThere } from '../store/files.ts'
 
 /** Files in tmp/ are in use for less than this, unless their process is gone. */
 const kTmpAgeMs = 15 * 60_000
@@ -83,7 +84,7 @@ export class Storage {
   async listLinks(repository: string, kind: '_blobs' | '_manifests'): Promise<Digest[]> {
     const found: Digest[] = []
     for (const algorithm of ['sha256', 'sha512']) {
-      for (const hex of await listNames(join(this.repository(repository), kind, algorithm))) {
+      for (const hex of await namesIn(join(this.repository(repository), kind, algorithm))) {
         const digest = `${algorithm}:${hex}`
         if (isDigest(digest)) found.push(digest)
       }
@@ -92,10 +93,10 @@ export class Storage {
   }
 
   async sweepTmp(now = Date.now()): Promise<void> {
-    for (const name of await listNames(join(this.root, 'tmp'))) {
+    for (const name of await namesIn(join(this.root, 'tmp'))) {
       const path = join(this.root, 'tmp', name)
-      const stats = await statIfAny(path)
-      if (stats !== undefined && now - stats.mtimeMs > kTmpAgeMs) await remove(path)
+      const stats = await statIfThere(path)
+      if (stats !== undefined && now - stats.mtimeMs > kTmpAgeMs) await unlinkIfThere(path)
     }
   }
 }
@@ -107,44 +108,5 @@ export async function makeDirectories(path: string): Promise<void> {
   for (let parent = dirname(path); parent.length >= dirname(first).length; parent = dirname(parent)) {
     await syncDirectory(parent)
     if (parent === dirname(parent)) break
-  }
-}
-
-/** Names in a directory; none where it does not exist. */
-export async function listNames(path: string): Promise<string[]> {
-  try {
-    return await readdir(path)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return []
-    throw error
-  }
-}
-
-/** Size and times of a file; `undefined` where it does not exist. */
-export async function statIfAny(path: string): Promise<{ size: number; mtimeMs: number; nlink: number } | undefined> {
-  try {
-    return await stat(path)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
-    throw error
-  }
-}
-
-/** Removes a file. @returns whether it was there. */
-export async function remove(path: string): Promise<boolean> {
-  try {
-    await unlink(path)
-    return true
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return false
-    throw error
-  }
-}
-
-/** Writes all of some bytes at a place of a file. */
-export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let written = 0; written < bytes.byteLength; ) {
-    const { bytesWritten } = await file.write(bytes, written, bytes.byteLength - written, position + written)
-    written += bytesWritten
   }
 }

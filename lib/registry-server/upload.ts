@@ -4,9 +4,9 @@ import { constants } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { type Digest, type DigestAlgorithm, digestAlgorithm, finishDigest } from '../oci/digest.ts'
 import { digestFile } from '../store/digest-file.ts'
+import { statIfThere, writeAll } from '../store/files.ts'
 import type { Blobs } from './blobs.ts'
 import { RequestError } from './errors.ts'
-import { statIfAny, writeAll } from './storage.ts'
 
 /** Hash of the first `size` bytes. */
 interface HashState {
@@ -44,12 +44,12 @@ export class Upload {
   }
 
   async exists(): Promise<boolean> {
-    return (await statIfAny(this.data)) !== undefined
+    return (await statIfThere(this.data)) !== undefined
   }
 
   /** Bytes so far. @throws {RequestError} BLOB_UPLOAD_UNKNOWN */
   async size(): Promise<number> {
-    const stats = await statIfAny(this.data)
+    const stats = await statIfThere(this.data)
     if (stats === undefined) throw new RequestError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload')
     return stats.size
   }

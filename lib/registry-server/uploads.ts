@@ -4,9 +4,10 @@ import { constants } from 'node:fs'
 import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isErrno } from '../store/atomic.ts'
+import { namesIn, statIfThere, unlinkIfThere } from '../store/files.ts'
 import type { Blobs } from './blobs.ts'
 import { RequestError } from './errors.ts'
-import { listNames, remove, type Storage, statIfAny } from './storage.ts'
+import type { Storage } from './storage.ts'
 import { Upload } from './upload.ts'
 
 /** Uploads that may be under way at one time. */
@@ -62,7 +63,7 @@ export class Uploads {
 
   /** Removes uploads that got no bytes for too long. */
   async sweep(now = Date.now()): Promise<void> {
-    for (const id of await listNames(this.#storage.uploadsDir)) {
+    for (const id of await namesIn(this.#storage.uploadsDir)) {
       const dir = join(this.#storage.uploadsDir, id)
       if (now - (await lastChange(dir)) <= this.#maxAgeMs) continue
       const upload = this.#open.get(id)
@@ -87,12 +88,12 @@ export class Uploads {
   }
 
   async #takeOver(dir: string): Promise<void> {
-    for (const name of await listNames(dir)) {
+    for (const name of await namesIn(dir)) {
       if (!name.startsWith('data-') || name === this.#dataName) continue
       const scratch = this.#storage.scratch()
       await copyFile(join(dir, name), scratch, constants.COPYFILE_FICLONE)
       await rename(scratch, join(dir, this.#dataName))
-      await remove(join(dir, name))
+      await unlinkIfThere(join(dir, name))
     }
   }
 
@@ -105,7 +106,7 @@ export class Uploads {
 
 /** When a directory of an upload, or the bytes in it, changed last. */
 async function lastChange(dir: string): Promise<number> {
-  const paths = [dir, ...(await listNames(dir)).map((name) => join(dir, name))]
-  const times = await Promise.all(paths.map(async (path) => (await statIfAny(path))?.mtimeMs ?? 0))
+  const paths = [dir, ...(await namesIn(dir)).map((name) => join(dir, name))]
+  const times = await Promise.all(paths.map(async (path) => (await statIfThere(path))?.mtimeMs ?? 0))
   return Math.max(...times)
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-import { constants, type Stats } from 'node:fs'
-import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { type FileHandle, open, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
 import { isErrno, makeDirectory } from './atomic.ts'
+import { namesIn, statIfThere, unlinkIfThere } from './files.ts'
 import type { StoreLayout } from './layout.ts'
 import { openLockFile, pause } from './lock.ts'
 import type { StoreNative } from './native.ts'
-import { namesIn } from './pins.ts'
 
 const kFirstDelayMs = 2
 const kLongestDelayMs = 50
@@ -183,15 +183,6 @@ async function sizeOf(path: string): Promise<number | undefined> {
   return (await statIfThere(path))?.size
 }
 
-async function statIfThere(path: string): Promise<Stats | undefined> {
-  try {
-    return await stat(path)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
-    throw error
-  }
-}
-
 async function isAt(path: string, file: FileHandle): Promise<boolean> {
   try {
     const [there, ours] = await Promise.all([stat(path), file.stat()])
@@ -199,13 +190,5 @@ async function isAt(path: string, file: FileHandle): Promise<boolean> {
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return false
     throw error
-  }
-}
-
-async function unlinkIfThere(path: string): Promise<void> {
-  try {
-    await unlink(path)
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error
   }
 }

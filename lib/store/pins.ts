@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isErrno } from './atomic.ts'
+import { namesIn } from './files.ts'
 import type { StoreLayout } from './layout.ts'
 import type { Session } from './session.ts'
 
@@ -60,14 +61,4 @@ export async function readAllPins(layout: StoreLayout): Promise<Set<Digest>> {
     }
   }
   return pinned
-}
-
-/** Names in a directory; none where it does not exist. */
-export async function namesIn(dir: string): Promise<string[]> {
-  try {
-    return await readdir(dir)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return []
-    throw error
-  }
 }

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { chmod, mkdir, rm, stat, unlink } from 'node:fs/promises'
+import { chmod, mkdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isErrno } from './atomic.ts'
+import { statIfThere } from './files.ts'
 import type { StoreLayout } from './layout.ts'
 import { FileLock, openLockFile, tryLockExisting } from './lock.ts'
 import type { StoreNative } from './native.ts'
@@ -108,7 +109,7 @@ export async function isSessionAlive(layout: StoreLayout, native: StoreNative, i
     await lock.release()
     return false
   }
-  return (await inodeOf(path)) !== undefined
+  return (await statIfThere(path)) !== undefined
 }
 
 async function lockNewFile(layout: StoreLayout, native: StoreNative, id: string): Promise<FileLock> {
@@ -116,19 +117,11 @@ async function lockNewFile(layout: StoreLayout, native: StoreNative, id: string)
   for (;;) {
     const file = await openLockFile(path, constants.O_EXCL)
     // Another process's repair may see the file before it is locked, take it for a dead session's, and unlink it.
-    if (native.ofdLock(file.fd, 'write') && (await inodeOf(path)) === (await file.stat()).ino) return new FileLock(file)
+    if (native.ofdLock(file.fd, 'write') && (await statIfThere(path))?.ino === (await file.stat()).ino)
+      return new FileLock(file)
     await file.close()
     await unlink(path).catch((error: unknown) => {
       if (!isErrno(error, 'ENOENT')) throw error
     })
-  }
-}
-
-async function inodeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).ino
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined
-    throw error
   }
 }

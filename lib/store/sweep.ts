@@ -13,9 +13,10 @@ import {
 import { isErrno } from './atomic.ts'
 import type { BlobStore } from './blob-store.ts'
 import { readContainerState } from './container-state.ts'
+import { namesIn } from './files.ts'
 import type { ImageIndex, IndexEntry } from './image-index.ts'
 import type { StoreLayout } from './layout.ts'
-import { namesIn, readAllPins } from './pins.ts'
+import { readAllPins } from './pins.ts'
 import type { Session } from './session.ts'
 
 /** What a sweep took away, as paths in tmp/ that are still to be deleted. */

@@ -5,9 +5,9 @@ import { pid } from 'node:process'
 import { type Digest, digestHex, isDigest } from '../oci/digest.ts'
 import { isErrno } from './atomic.ts'
 import { readContainerState } from './container-state.ts'
+import { namesIn } from './files.ts'
 import type { StoreLayout } from './layout.ts'
 import type { StoreNative } from './native.ts'
-import { namesIn } from './pins.ts'
 import { isSessionAlive, type Session } from './session.ts'
 
 const kLingerMs = 1000

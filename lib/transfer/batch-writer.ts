@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { FileHandle } from 'node:fs/promises'
+import { writeAll } from '../store/files.ts'
 
 /** Chunks that may wait for the disk before the sender has to wait too. */
 const kMaxQueuedBytes = 1024 * 1024
@@ -52,7 +53,7 @@ export class BatchWriter {
         const [batch, bytes] = [this.#queue, this.#queuedBytes]
         this.#queue = []
         this.#queuedBytes = 0
-        await writeFully(this.#file, batch, this.#position)
+        await writeBatch(this.#file, batch, this.#position)
         this.#position += bytes
         this.#onWritten(this.#position)
       }
@@ -67,16 +68,13 @@ export class BatchWriter {
   }
 }
 
-async function writeFully(file: FileHandle, batch: readonly Uint8Array[], position: number): Promise<void> {
-  let { bytesWritten: done } = await file.writev(batch, position)
-  let start = 0
+async function writeBatch(file: FileHandle, batch: readonly Uint8Array[], position: number): Promise<void> {
+  let { bytesWritten: written } = await file.writev(batch, position)
+  let start = position
   for (const chunk of batch) {
-    // A full disk, a signal or a limit may have cut the write short.
-    for (let at = Math.max(0, done - start); at < chunk.length; ) {
-      const { bytesWritten } = await file.write(chunk, at, chunk.length - at, position + start + at)
-      at += bytesWritten
-      done += bytesWritten
-    }
+    const done = Math.min(written, chunk.length)
+    if (done < chunk.length) await writeAll(file, chunk.subarray(done), start + done)
+    written -= done
     start += chunk.length
   }
 }
