@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { Engine } from './engine.ts'
+import { type Engine, engineOf } from './engine.ts'
 import { ExitError, InvalidOptionError, NotFoundError, TimeoutError } from './errors.ts'
 import { Image } from './image.ts'
 import {
@@ -75,13 +75,6 @@ async function findOrPull(name: string, engine: Engine, signal: AbortSignal | un
     if (!(error instanceof NotFoundError) || /^(?:sha(?:256|512):)?[0-9a-f]{64,}$/.test(name)) throw error
     return Image.pull(name, { engine, signal })
   }
-}
-
-async function engineOf(options: RunOptions): Promise<Engine> {
-  const engine = options.engine ?? (await Engine.default())
-  if (!(engine instanceof Engine)) throw new InvalidOptionError('engine', 'an Engine', engine)
-  engine.assertOpen()
-  return engine
 }
 
 function toResult(outcome: RunOutcome, options: NormalizedContainerOptions): RunResult<string | Buffer> {

@@ -230,3 +230,11 @@ function checkPrepared(value: unknown): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= kMaxPrepared) return value
   throw new InvalidOptionError('prepared', `a whole number from 0 to ${kMaxPrepared}`, value)
 }
+
+/** The engine that options name, or the default one; it is open. @throws {InvalidOptionError} @internal */
+export async function engineOf(options: { engine?: Engine | undefined }): Promise<Engine> {
+  const engine = options.engine ?? (await Engine.default())
+  if (!(engine instanceof Engine)) throw new InvalidOptionError('engine', 'an Engine', engine)
+  engine.assertOpen()
+  return engine
+}

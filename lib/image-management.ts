@@ -122,11 +122,11 @@ export function checkSaveOptions(target: unknown, value: unknown): SaveOptions &
   return { target, format, compression, signal, onProgress }
 }
 
-/** The images of a save, which must be at least one and all in one store. */
-export function oneStore(parts: readonly { store: Store; image: StoredImage }[]): Store {
-  const [first] = parts
+/** The store of the images of a save, which must be at least one and all in one. */
+export function oneStore(stores: readonly Store[]): Store {
+  const [first] = stores
   if (first === undefined) throw new InvalidOptionError('images', 'an array of at least one image', [])
-  if (parts.every(({ store }) => store === first.store)) return first.store
+  if (stores.every((store) => store === first)) return first
   throw new ConflictError('Cannot save images of several engines together.')
 }
 

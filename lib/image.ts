@@ -1,6 +1,6 @@
 import { arch } from 'node:process'
 import { Readable, type Writable } from 'node:stream'
-import { Engine } from './engine.ts'
+import { type Engine, engineOf } from './engine.ts'
 import { ConflictError, InvalidOptionError } from './errors.ts'
 import { importRootfs } from './image-archive/import.ts'
 import { type ImageProgress, loadImages } from './image-archive/load.ts'
@@ -80,7 +80,6 @@ export type ImageRootfs =
 
 interface StoredParts {
   readonly engine: Engine
-  readonly store: Store
   readonly image: StoredImage
 }
 
@@ -214,7 +213,7 @@ export class Image {
       if (image instanceof Image) return image.#parts('save')
       throw new InvalidOptionError('images', 'an array of images', image)
     })
-    const store = oneStore(parts)
+    const store = oneStore(parts.map(({ engine }) => engine.store))
     const stored = parts.map(({ image }, position) => ({ ...image, references: images[position]?.tags ?? [] }))
     await saveImages(store, stored, checked.target, checked)
   }
@@ -266,7 +265,7 @@ export class Image {
   static #fromStore(engine: Engine, image: StoredImage): Image {
     const { store } = engine
     const layers = image.config.rootfs.diff_ids.map((diffId) => ({ diffId, dir: store.layers.path(diffId) }))
-    return new Image({ kind: 'layers', layers }, { engine, store, image })
+    return new Image({ kind: 'layers', layers }, { engine, image })
   }
 
   /** Canonical references, such as `docker.io/library/alpine:3.20`, as of the last call on this object. */
@@ -276,14 +275,14 @@ export class Image {
 
   /** Gives the image another name; an image that had it loses it. @throws {InvalidReferenceError} @throws {NotFoundError} */
   async tag(reference: string): Promise<void> {
-    const { store, image } = this.#parts('tag')
-    this.#tags = await store.images.tag(image.digest, tagReference(reference))
+    const { engine, image } = this.#parts('tag')
+    this.#tags = await engine.store.images.tag(image.digest, tagReference(reference))
   }
 
   /** Takes a name from the image. The image stays, also without any name. @throws {NotFoundError} when it has no such name. */
   async untag(reference: string): Promise<void> {
-    const { store, image } = this.#parts('untag')
-    this.#tags = await store.images.untag(image.digest, tagReference(reference))
+    const { engine, image } = this.#parts('untag')
+    this.#tags = await engine.store.images.untag(image.digest, tagReference(reference))
   }
 
   /**
@@ -294,8 +293,8 @@ export class Image {
    */
   async remove(options: { force?: boolean | undefined } = {}): Promise<void> {
     checkObject('', options, ['force'])
-    const { store, image } = this.#parts('remove')
-    await store.images.remove(image.digest, options.force === true)
+    const { engine, image } = this.#parts('remove')
+    await engine.store.images.remove(image.digest, options.force === true)
     this.#tags = []
   }
 
@@ -346,20 +345,13 @@ export class Image {
   /** Marks the image as used by a container, until the function it returns is called. Touches no file. @internal */
   use(): () => void {
     if (this.#stored === undefined) return () => undefined
-    return this.#stored.store.images.use(this.#stored.image.digest)
+    return this.#stored.engine.store.images.use(this.#stored.image.digest)
   }
 
   #parts(operation: string): StoredParts {
     if (this.#stored !== undefined) return this.#stored
     throw new ConflictError(`Cannot ${operation} the image of the host: it is not in the store.`)
   }
-}
-
-async function engineOf(options: ImageEngineOptions): Promise<Engine> {
-  const engine = options.engine ?? (await Engine.default())
-  if (!(engine instanceof Engine)) throw new InvalidOptionError('engine', 'an Engine', engine)
-  engine.assertOpen()
-  return engine
 }
 
 function checkSource(source: unknown): void {
