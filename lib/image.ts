@@ -25,7 +25,6 @@ import { hostPlatform } from './oci/platform.ts'
 import { checkAbsolutePath, checkBoolean, checkObject, checkString } from './options/checks.ts'
 import { checkDate, checkImageConfig, platformOption, tagReference } from './options/image-options.ts'
 import type { StoredImage } from './store/image-store.ts'
-import type { Store } from './store/store.ts'
 import type { PushResult } from './transfer/push.ts'
 
 export type { ImageHistoryEntry, ImageInspection, ImageLayer, ImageProgress }
