@@ -52,6 +52,11 @@ export class Repository {
     return `${this.#client.name}/${this.path}`
   }
 
+  /** Whether reads may be answered by others than the registry, unless they are `direct`. */
+  get hasMirrors(): boolean {
+    return this.#client.sources(false).length > 1
+  }
+
   /**
    * Gets a manifest or index, verified against the reference where that is a digest, and against what the registry announced.
    *
@@ -114,8 +119,7 @@ export class Repository {
       return await this.#wholeBlob(descriptor, what, options)
     } catch (error) {
       // A mirror may have sent something else.
-      if (!(error instanceof IntegrityError) || options.direct === true || this.#client.sources(false).length === 1)
-        throw error
+      if (!(error instanceof IntegrityError) || options.direct === true || !this.hasMirrors) throw error
       return this.#wholeBlob(descriptor, what, { ...options, direct: true })
     }
   }

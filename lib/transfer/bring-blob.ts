@@ -104,8 +104,8 @@ function reportWaiting(parts: BlobParts, digest: Digest, report: TaskContext<Blo
 async function download(parts: BlobParts, request: BlobRequest, context: TaskContext<BlobProgress>): Promise<void> {
   const { partials } = parts
   const { digest, size } = request.descriptor
-  for (;;) {
-    const attempt = new Attempt(parts, request, context)
+  for (let isDirect = !request.repository.hasMirrors; ; ) {
+    const attempt = new Attempt(parts, request, context, isDirect)
     try {
       await attempt.run()
       await partials.complete(digest)
@@ -114,8 +114,12 @@ async function download(parts: BlobParts, request: BlobRequest, context: TaskCon
     } catch (error) {
       if (!isDamage(error)) throw error
       await partials.remove(digest)
+      if (context.signal.aborted) throw error
       // What an interrupted download left may have been damaged, by a crash of the machine for example.
-      if (attempt.resumedAt === 0 || context.signal.aborted) throw error
+      if (attempt.resumedAt > 0) continue
+      // A mirror may have sent something else.
+      if (isDirect) throw error
+      isDirect = true
     }
   }
 }
@@ -131,11 +135,14 @@ class Attempt {
   readonly #parts: BlobParts
   readonly #request: BlobRequest
   readonly #context: TaskContext<BlobProgress>
+  readonly #isDirect: boolean
 
-  constructor(parts: BlobParts, request: BlobRequest, context: TaskContext<BlobProgress>) {
+  /** @param isDirect - asks the registry itself, not its mirrors. */
+  constructor(parts: BlobParts, request: BlobRequest, context: TaskContext<BlobProgress>, isDirect: boolean) {
     this.#parts = parts
     this.#request = request
     this.#context = context
+    this.#isDirect = isDirect
   }
 
   async run(): Promise<void> {
@@ -201,10 +208,11 @@ class Attempt {
       growing.advance(totalBytes)
       report({ phase: 'downloading', bytes: totalBytes })
     })
+    const options = { offset: bytes, signal, direct: this.#isDirect }
     report({ phase: 'downloading', bytes })
     try {
       if (bytes < size) {
-        for await (const chunk of repository.blob({ digest, size }, { offset: bytes, signal })) {
+        for await (const chunk of repository.blob({ digest, size }, options)) {
           bytes += chunk.length
           if (bytes > size) throw new IntegrityError(`The size of blob ${digest}`, String(size), 'more')
           const full = writer.push(chunk)

@@ -194,6 +194,19 @@ test('what an interrupted download left may be damaged', async (t) => {
   }
 })
 
+test('a mirror that sends something else is passed over', async (t) => {
+  if (!needsRegistry(t)) return
+  const { engine: other, proxy, host, manifest, large } = await prepare(t)
+  const registries = { [host]: { mirrors: [proxy.host] } }
+  await using engine = await Engine.open({ root: join(other.root, '../mirrored'), registries })
+  proxy.inject({ path: new RegExp(`blobs/${large}`), fault: { kind: 'wrong-digest' }, times: 100 })
+  proxy.inject({ path: new RegExp(`blobs/${manifest.config.digest}`), fault: { kind: 'wrong-digest' }, times: 100 })
+  const image = await Image.pull(`${host}/large:1`, { engine })
+  assert.equal(image.id, manifest.config.digest)
+  assert.equal(proxy.requests.filter(({ method, path }) => method === 'GET' && path.includes(large)).length, 1)
+  await assertSound(engine)
+})
+
 test('a manifest that lies about its layers', async (t) => {
   if (!needsRegistry(t)) return
   const { engine, host, manifest, reference } = await prepare(t)
