@@ -20,6 +20,10 @@ const PACKAGES = [
   'skopeo',
   'umoci',
   'buildah',
+  // registries, and clients to compare with
+  'docker-registry',
+  'openssl',
+  'podman',
   // runtimes to compare with
   'crun',
   'runc',
