@@ -55,8 +55,12 @@ test('an image that skopeo pushed: pulled, listed, run', async (t) => {
   )
   checkEvents(events, image)
   await assertSound(engine)
-  const stored = await skopeoInspect(`oci:${join(engine.root, 'oci')}:${reference}`).catch(() => undefined)
-  if (stored !== undefined) assert.equal(stored.Digest, image.digest)
+  const stored = await skopeoInspect(`oci:${join(engine.root, 'oci')}:${reference}`)
+  assert.equal(stored.Digest, image.digest)
+  assert.deepEqual(
+    stored.Layers,
+    image.layers.map(({ digest }) => digest),
+  )
   if (!needsContainers(t)) return
   const { stdout } = await Container.run(image, ['/bin/busybox', 'cat', '/srv/hello'], { engine })
   assert.equal(stdout, 'from the second layer\n')
