@@ -52,6 +52,7 @@ export type {
   ContainerOptions,
   MountOptions,
   OutputOption,
+  RunningContainer,
   StdinOption,
   TmpfsMountOptions,
   UlimitOptions,

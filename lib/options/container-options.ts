@@ -58,6 +58,22 @@ export type StdinOption = 'pipe' | 'inherit' | 'ignore' | Uint8Array | Readable
 /** Where an output stream of a container goes: into the result, to our own, nowhere, or to a stream (which is not ended). */
 export type OutputOption = 'pipe' | 'inherit' | 'ignore' | Writable
 
+/** A container whose program runs, as {@link ContainerOptions.onStart} gets it. */
+export interface RunningContainer {
+  /** 64 hexadecimal digits. */
+  readonly id: string
+  /** Of its first process, as the host counts. */
+  readonly pid: number
+  /**
+   * Sends a signal to its first process. One that has ended is no error; as process 1 it ignores all signals but SIGKILL that it has
+   * no handler for.
+   *
+   * @param killSignal - `'SIGTERM'`, `'TERM'` or 15.
+   * @throws {InvalidOptionError}
+   */
+  kill(killSignal: string | number): void
+}
+
 /**
  * How a container runs. Every field may be left out; what the image's own configuration says is used then, and after that
  * what Docker does.
@@ -100,6 +116,8 @@ export interface ContainerOptions<E = unknown> {
   maxOutputBytes?: number | undefined
   /** Aborting ends the container with SIGKILL, cleans up, and rejects with `signal.reason`. */
   signal?: AbortSignal | undefined
+  /** Called when the program has been started. What it throws ends the container with SIGKILL, and rejects. */
+  onStart?: ((container: RunningContainer) => void) | undefined
   /** Mounts the root file system read-only. @default false */
   readOnly?: boolean | undefined
   /** Bind and tmpfs mounts. Made with the shorter paths first, so that none hides another. */
@@ -235,6 +253,7 @@ export interface NormalizedContainerOptions {
   stdout: OutputOption
   stderr: OutputOption
   signal: AbortSignal | null
+  onStart: ((container: RunningContainer) => void) | null
   engine: unknown
 }
 

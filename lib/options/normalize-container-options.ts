@@ -42,6 +42,7 @@ const kOptionNames = Object.keys({
   timeoutMs: 0,
   maxOutputBytes: 0,
   signal: 0,
+  onStart: 0,
   readOnly: 0,
   mounts: 0,
   memory: 0,
@@ -218,14 +219,17 @@ function normalizeRun(
   options: ContainerOptions,
 ): Pick<
   NormalizedContainerOptions,
-  'stopTimeoutMs' | 'timeoutMs' | 'maxOutputBytes' | 'reject' | 'encoding' | 'limits' | 'signal'
+  'stopTimeoutMs' | 'timeoutMs' | 'maxOutputBytes' | 'reject' | 'encoding' | 'limits' | 'signal' | 'onStart'
 > {
-  const { signal, encoding = 'utf8', maxOutputBytes } = options
+  const { signal, encoding = 'utf8', maxOutputBytes, onStart } = options
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new InvalidOptionError('signal', 'an AbortSignal', signal, "POSIX signals go to 'stopSignal'")
   }
   if (encoding !== 'buffer' && !(typeof encoding === 'string' && Buffer.isEncoding(encoding))) {
     throw new InvalidOptionError('encoding', "an encoding such as 'utf8', or 'buffer'", encoding)
+  }
+  if (onStart !== undefined && typeof onStart !== 'function') {
+    throw new InvalidOptionError('onStart', 'a function', onStart)
   }
   const unlimited = maxOutputBytes === Number.POSITIVE_INFINITY
   return {
@@ -239,6 +243,7 @@ function normalizeRun(
     encoding,
     limits: checkWord('limits', options.limits, ['strict', 'best-effort']),
     signal: signal ?? null,
+    onStart: onStart ?? null,
   }
 }
 

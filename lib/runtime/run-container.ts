@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { constants } from 'node:os'
-import { WherryError } from '../errors.ts'
+import { InvalidOptionError, WherryError } from '../errors.ts'
 import type { ExitEvent } from '../launcher/messages.ts'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
+import { parseSignal } from '../oci/signals.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import { PlanDescriptors } from './descriptors.ts'
 import type { Runtime } from './runtime.ts'
+import type { Slot } from './slot.ts'
 import type { Rootfs } from './slot-factory.ts'
 import { StandardStreams } from './standard-streams.ts'
 import { type StartedContainer, startContainer } from './start-container.ts'
@@ -54,7 +56,7 @@ export async function runContainer(
   }
 }
 
-type StopReason = 'timeout' | 'abort' | 'overflow'
+type StopReason = 'timeout' | 'abort' | 'overflow' | 'callback'
 
 /** Why a container gets killed by us; remembers a wish that comes before there is anything to kill. */
 class Stop {
@@ -126,11 +128,13 @@ async function finish(
   const { slot } = container
   try {
     streams.started(slot.child.ptyFd)
+    const failure = announce(slot, options, stop)
     const refill = setTimeout(container.refill, kRefillDelayMs)
     const exit = await slot.child.exited
     clearTimeout(refill)
     const [stdout, stderr] = await streams.collect(stop.reason !== undefined)
     if (stop.reason === 'abort') throw options.signal?.reason
+    if (failure !== undefined) throw failure.error
     const oomKilled = options.memoryBytes !== null && ((await slot.cgroup.stats()).oomKills ?? 0) > 0
     return {
       id: slot.id,
@@ -146,6 +150,22 @@ async function finish(
   } finally {
     runtime.pool.discard(slot)
     setImmediate(container.refill)
+  }
+}
+
+/** Tells the caller that the program runs. @returns what the callback threw: the container is on its way out then. */
+function announce(slot: Slot, { onStart }: NormalizedContainerOptions, stop: Stop): { error: unknown } | undefined {
+  const kill = (killSignal: string | number): void => {
+    const number = parseSignal(killSignal)
+    if (number === undefined) throw new InvalidOptionError('killSignal', "a signal such as 'SIGTERM' or 15", killSignal)
+    slot.child.kill(number)
+  }
+  try {
+    onStart?.({ id: slot.id, pid: slot.child.pid, kill })
+    return undefined
+  } catch (error) {
+    stop.request('callback')
+    return { error }
   }
 }
 

@@ -65,6 +65,7 @@ test('nothing given: the defaults', () => {
     encoding: 'utf8',
     limits: 'strict',
     signal: null,
+    onStart: null,
     mounts: [],
     readOnly: false,
     stdin: { kind: 'ignore' },
