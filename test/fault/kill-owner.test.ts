@@ -4,7 +4,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { checkLeftovers } from '../helpers/leftovers.ts'
-import { needsContainers, until } from '../integration/rootfs.ts'
+import { until } from '../helpers/until.ts'
+import { needsContainers } from '../integration/rootfs.ts'
 import { assertRepaired, ended, type Owner, remainsOf, startOwner, useFaultRoot } from './fault-root.ts'
 
 const kKills = 104

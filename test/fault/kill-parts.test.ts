@@ -9,7 +9,8 @@ import { Engine } from '../../lib/engine.ts'
 import { WherryError } from '../../lib/errors.ts'
 import type { RunResult } from '../../lib/run-result.ts'
 import { checkLeftovers, leavesNothing } from '../helpers/leftovers.ts'
-import { needsContainers, processesWith, until } from '../integration/rootfs.ts'
+import { until } from '../helpers/until.ts'
+import { needsContainers, processesWith } from '../integration/rootfs.ts'
 import { assertClean, cgroupsOf, read, useFaultRoot } from './fault-root.ts'
 
 const kTimeoutMs = 30_000

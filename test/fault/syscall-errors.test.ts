@@ -10,7 +10,8 @@ import { ContainerStartError, SyscallError, type WherryError } from '../../lib/e
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { needs } from '../helpers/needs.ts'
 import { runChild } from '../helpers/run-child.ts'
-import { needsContainers, until } from '../integration/rootfs.ts'
+import { until } from '../helpers/until.ts'
+import { needsContainers } from '../integration/rootfs.ts'
 import { cgroupsOf, read, useFaultRoot } from './fault-root.ts'
 import { type Injection, withFaults } from './injection.ts'
 

@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url'
 import { digestOf } from '../../lib/oci/digest.ts'
 import { serveRegistry } from '../../lib/registry-server/registry-server.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
+import { until } from '../helpers/until.ts'
 import { tempDir } from './image-fixtures.ts'
 import { makeManifest, pushBlob, pushManifest, send, startRegistry } from './registry-server-fixtures.ts'
 
@@ -80,7 +81,10 @@ test('what was complete outlives kill -9, and an upload that was cut goes on', a
   })
   sending.on('error', () => undefined)
   sending.write(bytes.subarray(0, 1024 * 1024))
-  await until(async () => (await send(running, 'GET', place)).headers.range === `0-${1024 * 1024 - 1}`)
+  const arrived = async (): Promise<boolean> => {
+    return (await send(running, 'GET', place)).headers.range === `0-${1024 * 1024 - 1}`
+  }
+  await until(arrived, 'the first bytes have arrived')
   child.kill('SIGKILL')
   await once(child, 'exit')
   sending.destroy()
@@ -133,9 +137,4 @@ async function startChild(t: TestContext, root: string): Promise<ChildRegistry> 
 
 function* repeat(chunk: Buffer, count: number): Generator<Buffer> {
   for (let index = 0; index < count; index++) yield chunk
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 1000; tries++) if (await condition()) return
-  assert.fail('it did not come to be')
 }

@@ -215,16 +215,3 @@ export function processesWith(text: string): string[] {
     }
   })
 }
-
-/** Waits until `condition` holds; fails after `timeoutMs`. */
-export async function until(
-  condition: () => boolean | Promise<boolean>,
-  what: string,
-  timeoutMs = 5_000,
-): Promise<void> {
-  const deadline = Date.now() + timeoutMs
-  while (!(await condition())) {
-    assert.ok(Date.now() < deadline, `not within ${timeoutMs} ms: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}

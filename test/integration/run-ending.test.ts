@@ -7,7 +7,8 @@ import { test } from 'node:test'
 import { Container } from '../../lib/container.ts'
 import { ExitError } from '../../lib/errors.ts'
 import { needs } from '../helpers/needs.ts'
-import { eachSetting, needsContainers, processesWith, until, useFixture } from './rootfs.ts'
+import { until } from '../helpers/until.ts'
+import { eachSetting, needsContainers, processesWith, useFixture } from './rootfs.ts'
 
 const fixture = useFixture()
 

@@ -10,7 +10,8 @@ import { finished } from 'node:stream/promises'
 import { test } from 'node:test'
 import { Container } from '../../lib/container.ts'
 import { runModule } from '../helpers/run-child.ts'
-import { eachSetting, needsContainers, processesWith, until, useFixture } from './rootfs.ts'
+import { until } from '../helpers/until.ts'
+import { eachSetting, needsContainers, processesWith, useFixture } from './rootfs.ts'
 
 const fixture = useFixture()
 

@@ -5,7 +5,8 @@ import { test } from 'node:test'
 import { assertRepaired, remainsOf, useFaultRoot } from '../fault/fault-root.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { runModule } from '../helpers/run-child.ts'
-import { needsContainers, until } from '../integration/rootfs.ts'
+import { until } from '../helpers/until.ts'
+import { needsContainers } from '../integration/rootfs.ts'
 
 const kTimeoutMs = 20_000
 /** Prepared children are kept for ten seconds: a program must not wait for that. */

@@ -7,7 +7,8 @@ import { setTimeout } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { assertRepaired, cgroupsOf, useFaultRoot } from '../fault/fault-root.ts'
 import { checkLeftovers, leavesNothing } from '../helpers/leftovers.ts'
-import { needsContainers, processesWith, until } from '../integration/rootfs.ts'
+import { until } from '../helpers/until.ts'
+import { needsContainers, processesWith } from '../integration/rootfs.ts'
 
 checkLeftovers()
 const root = useFaultRoot()

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+import assert from 'node:assert/strict'
+
+const kPollMs = 10
+
+/** Waits until `condition` holds; fails after `timeoutMs`. For facts of other processes, which nothing here can await. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  timeoutMs = 5_000,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs
+  while (!(await condition())) {
+    assert.ok(Date.now() < deadline, `not within ${timeoutMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, kPollMs))
+  }
+}
