@@ -8,6 +8,7 @@ import {
   type ServerResponse,
   request as sendRequest,
 } from 'node:http'
+import { Readable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createGzip } from 'node:zlib'
@@ -33,8 +34,8 @@ export type Fault =
   | { kind: 'drip'; chunkBytes: number; everyMs: number }
   /** A redirect, with `loop` to the same place. */
   | { kind: 'redirect'; to: string | 'loop'; status?: number }
-  /** A body of zeros as long as announced. */
-  | { kind: 'endless'; bytes: number; contentType?: string }
+  /** A body of zeros as long as announced, or with `silent` of a length that is not announced. */
+  | { kind: 'endless'; bytes: number; contentType?: string; silent?: boolean }
   /** Zeros, packed, with `Content-Encoding: gzip`. */
   | { kind: 'gzip-bomb'; inflatedBytes: number; contentType?: string }
 
@@ -45,7 +46,7 @@ export interface FaultRule {
   method?: string
   /** Tried on the path with its query. @default any */
   path?: RegExp
-  /** How many requests it spoils. @default 1 */
+  /** How many requests it spoils, `Infinity` for all that come. @default 1 */
   times?: number
 }
 
@@ -53,74 +54,98 @@ export interface SeenRequest {
   method: string
   path: string
   headers: IncomingHttpHeaders
+  /** Bytes of the answer's body that were handed to the kernel for the client so far. */
+  sentBytes: number
 }
 
 export interface FaultyProxy {
   /** `127.0.0.1:port` */
   readonly host: string
   readonly requests: SeenRequest[]
-  /** Bytes of bodies that were written by the proxy itself (`endless`, `gzip-bomb`). */
-  readonly counters: { inventedBytes: number }
   inject(...rules: FaultRule[]): void
+  /**
+   * The rules that did not spoil as many requests as they should: of one for all requests, not a single one. A test of a fault
+   * asserts that there are none, since it shows nothing otherwise.
+   */
+  unused(): FaultRule[]
   /** Forgets all rules and requests. */
   reset(): void
 }
 
 /** A proxy in front of a registry of plain http, which passes everything on but for the faults that are injected. */
 export async function startFaultyProxy(t: TestContext, upstreamHost: string): Promise<FaultyProxy> {
-  let rules: FaultRule[] = []
+  let rules: ArmedRule[] = []
   const requests: SeenRequest[] = []
-  const counters = { inventedBytes: 0 }
   const ended = new AbortController()
   const server = createServer((request, response) => {
-    const seen = { method: request.method ?? '', path: request.url ?? '', headers: request.headers }
+    const seen = { method: request.method ?? '', path: request.url ?? '', headers: request.headers, sentBytes: 0 }
     requests.push(seen)
-    const fault = takeFault(rules, seen)
-    new Exchange(upstreamHost, request, response, counters, ended.signal).run(fault).catch(() => response.destroy())
+    const armed = takeRule(rules, seen)
+    const exchange = new Exchange(upstreamHost, request, response, seen, ended.signal)
+    exchange
+      .run(armed?.rule.fault)
+      .catch(() => response.destroy())
+      .finally(() => {
+        if (armed !== undefined && exchange.missed) armed.missed++
+      })
   })
   t.after(() => ended.abort())
   return {
     host: await listen(t, server),
     requests,
-    counters,
     inject: (...more) => {
-      rules.push(...more.map((rule) => ({ ...rule })))
+      rules.push(...more.map((rule) => ({ rule, spoiled: 0, missed: 0 })))
+    },
+    unused: () => {
+      const isUnused = ({ rule: { times = 1 }, spoiled, missed }: ArmedRule) => {
+        return spoiled - missed < (times === Number.POSITIVE_INFINITY ? 1 : times)
+      }
+      return rules.filter(isUnused).map(({ rule }) => rule)
     },
     reset: () => {
       rules = []
       requests.length = 0
-      counters.inventedBytes = 0
     },
   }
 }
 
-function takeFault(rules: FaultRule[], seen: SeenRequest): Fault | undefined {
-  const rule = rules.find(({ method, path, times = 1 }) => {
-    return times > 0 && (method ?? seen.method) === seen.method && (path === undefined || path.test(seen.path))
+interface ArmedRule {
+  readonly rule: FaultRule
+  /** Requests so far. */
+  spoiled: number
+  /** Of these, those that were over before it came to the fault. */
+  missed: number
+}
+
+function takeRule(rules: ArmedRule[], seen: SeenRequest): ArmedRule | undefined {
+  const armed = rules.find(({ rule: { method, path, times = 1 }, spoiled }) => {
+    return spoiled < times && (method ?? seen.method) === seen.method && (path === undefined || path.test(seen.path))
   })
-  if (rule !== undefined) rule.times = (rule.times ?? 1) - 1
-  return rule?.fault
+  if (armed !== undefined) armed.spoiled++
+  return armed
 }
 
 /** One request and its answer. */
 class Exchange {
+  /** Whether the body ended before the place where the fault was to strike. */
+  missed = false
   readonly #upstream: string
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
-  readonly #counters: { inventedBytes: number }
+  readonly #seen: SeenRequest
   readonly #signal: AbortSignal
 
   constructor(
     upstream: string,
     request: IncomingMessage,
     response: ServerResponse,
-    counters: { inventedBytes: number },
+    seen: SeenRequest,
     signal: AbortSignal,
   ) {
     this.#upstream = upstream
     this.#request = request
     this.#response = response
-    this.#counters = counters
+    this.#seen = seen
     this.#signal = signal
   }
 
@@ -136,7 +161,10 @@ class Exchange {
         response.writeHead(fault.status ?? 307, { location: fault.to === 'loop' ? this.#request.url : fault.to }).end()
         return
       case 'endless':
-        return this.#invent(fault.bytes, { 'content-type': fault.contentType, 'content-length': String(fault.bytes) })
+        return this.#invent(fault.bytes, {
+          'content-type': fault.contentType,
+          'content-length': fault.silent === true ? undefined : String(fault.bytes),
+        })
       case 'gzip-bomb':
         return this.#bomb(fault.inflatedBytes, fault.contentType)
       default:
@@ -180,6 +208,7 @@ class Exchange {
       this.#request.socket.destroy()
       return
     }
+    this.missed = fault?.kind === 'cut-upload'
     upstream.end()
   }
 
@@ -203,6 +232,8 @@ class Exchange {
       if (fault?.kind === 'cut' || fault?.kind === 'stall') return
       if (fault?.kind === 'short-body') break
     }
+    this.missed ||=
+      fault?.kind === 'cut' || fault?.kind === 'stall' || (fault?.kind === 'wrong-digest' && position === 0)
     this.#response.end()
   }
 
@@ -219,9 +250,7 @@ class Exchange {
     this.#response.writeHead(200, Object.fromEntries(given))
     const block = Buffer.alloc(64 * 1024)
     for (let left = bytes; left > 0 && !this.#response.destroyed; left -= block.length) {
-      const part = block.subarray(0, Math.min(left, block.length))
-      await this.#write(part)
-      this.#counters.inventedBytes += part.length
+      await this.#write(block.subarray(0, Math.min(left, block.length)))
     }
     this.#response.end()
   }
@@ -230,19 +259,17 @@ class Exchange {
     this.#request.resume()
     const headers = { 'content-encoding': 'gzip', 'content-type': contentType ?? 'application/octet-stream' }
     this.#response.writeHead(200, headers)
-    const gzip = createGzip({ level: 9 })
-    gzip.pipe(this.#response)
-    const block = Buffer.alloc(1024 * 1024)
-    for (let left = inflatedBytes; left > 0 && !this.#response.destroyed; left -= block.length) {
-      if (!gzip.write(block.subarray(0, Math.min(left, block.length))))
-        await once(gzip, 'drain', { signal: this.#signal })
-      this.#counters.inventedBytes += block.length
+    for await (const part of Readable.from(zeros(inflatedBytes)).pipe(createGzip({ level: 9 }))) {
+      if (this.#response.destroyed) return
+      await this.#write(part as Buffer)
     }
-    gzip.end()
+    this.#response.end()
   }
 
   async #write(part: Buffer): Promise<void> {
-    if (this.#response.destroyed || this.#response.write(part)) return
+    if (this.#response.destroyed) return
+    this.#seen.sentBytes += part.length
+    if (this.#response.write(part)) return
     await new Promise<void>((resolve) => {
       const done = (): void => {
         this.#response.off('drain', done).off('close', done)
@@ -251,4 +278,9 @@ class Exchange {
       this.#response.once('drain', done).once('close', done)
     })
   }
+}
+
+function* zeros(bytes: number): Generator<Buffer> {
+  const block = Buffer.alloc(1024 * 1024)
+  for (let left = bytes; left > 0; left -= block.length) yield block.subarray(0, Math.min(left, block.length))
 }

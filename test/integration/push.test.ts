@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { type TestContext, test } from 'node:test'
 import type { Engine } from '../../lib/engine.ts'
-import { InvalidOptionError, NotFoundError, RegistryError } from '../../lib/errors.ts'
+import { InvalidOptionError, NotFoundError, RegistryAuthError } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
 import type { PushProgress } from '../../lib/transfer/push.ts'
 import { startDockerRegistry } from '../helpers/docker-registry.ts'
@@ -137,7 +137,11 @@ test('the only name is where it goes', async (t) => {
     assert.match(error.expected, /named:3, .*named:4/)
     return true
   })
-  await assert.rejects(copy.push(`${host}/named@sha256:${'0'.repeat(64)}`), InvalidOptionError)
+  await assert.rejects(copy.push(`${host}/named@sha256:${'0'.repeat(64)}`), {
+    code: 'ERR_INVALID_OPTION',
+    option: 'reference',
+    message: /a name without digest, or with the image's own/,
+  })
   assert.equal((await copy.push(`${host}/named@${image.digest}`)).digest, image.digest)
 })
 
@@ -173,13 +177,20 @@ test('interruptions on the way', async (t) => {
     proxy.inject(...rules)
     const { digest } = await image.push(`${proxy.host}/case-${position}:1`)
     assert.equal(digest, image.digest, name)
+    assert.deepEqual(proxy.unused(), [], `${name}: a fault that never struck`)
     const { manifest } = await rawManifest(`${host}/case-${position}:1`)
     for (const { digest: blob } of manifest.layers) {
       assert.equal(await digestOfRemote(`http://${host}/v2/case-${position}/blobs/${blob}`), blob, name)
     }
   }
   proxy.inject({ path: /manifests/, fault: { kind: 'status', status: 403 } })
-  await assert.rejects(image.push(`${proxy.host}/refused:1`), RegistryError)
+  await assert.rejects(image.push(`${proxy.host}/refused:1`), (error) => {
+    assert.ok(error instanceof RegistryAuthError)
+    assert.equal(error.status, 403)
+    assert.match(error.message, /\/v2\/refused\/manifests\/1 answered 403/)
+    return true
+  })
+  assert.deepEqual(proxy.unused(), [])
   await assertSound(engine)
 })
 
@@ -195,7 +206,7 @@ test('an abort, and a blob that is not there', async (t) => {
   const { engine, image } = await loadDemo(t)
   const { host } = await startDockerRegistry(t)
   const proxy = await startFaultyProxy(t, host)
-  proxy.inject({ path: /blobs\/uploads/, method: 'PUT', fault: { kind: 'stall', afterBytes: -1 }, times: 10 })
+  proxy.inject({ path: /blobs\/uploads/, method: 'PUT', fault: { kind: 'stall', afterBytes: -1 } })
   const stopping = new AbortController()
   const reason = new Error('enough')
   const onProgress = ({ phase, bytes }: PushProgress): void => {
@@ -203,12 +214,20 @@ test('an abort, and a blob that is not there', async (t) => {
   }
   const push = image.push(`${proxy.host}/a:1`, { signal: stopping.signal, onProgress })
   await assert.rejects(push, (error) => error === reason)
+  assert.deepEqual(proxy.unused(), [])
   await assert.rejects(image.push(`${host}/a:1`, { signal: AbortSignal.abort(reason) }), (error) => error === reason)
   const path = engine.store.blobs.path(image.layers[0]!.digest)
   const hash = createHash('sha256')
   await pipeline(createReadStream(path), hash)
   assert.equal(`sha256:${hash.digest('hex')}`, image.layers[0]!.digest)
   await engine.store.discard(path)
-  await assert.rejects(image.push(`${host}/b:1`), NotFoundError)
+  await assert.rejects(image.push(`${host}/b:1`), (error) => {
+    assert.ok(error instanceof NotFoundError)
+    assert.match(
+      error.message,
+      /^Blob sha256:\w+ of the image is not in the store\. Hint: pull or load the image again/,
+    )
+    return true
+  })
   assert.ok(!(await namesOf(engine, 'oci/blobs/sha256')).includes(image.layers[0]!.digest.slice(7)))
 })
