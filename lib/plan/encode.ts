@@ -7,56 +7,81 @@ const kHeaderSize = 16
 const kStepHeaderSize = 8
 
 const opNumbers = new Map<string, number>(kOps.map((name, index) => [name, index]))
-const encoder = new TextEncoder()
 
 /**
  * Encodes steps for the launcher: the layout of native/plan.h, little-endian, every string followed by NUL and padded to
  * eight bytes. The same steps give the same bytes.
  */
 export function encodePlan(steps: readonly Step[]): Uint8Array {
-  const strings = steps.map(({ strings }) => strings.map(toBytes))
-  const sizes = steps.map(({ integers }, i) => stepSize(integers.length, strings[i] ?? []))
-  const size = sizes.reduce((sum, n) => sum + n, kHeaderSize)
-  const bytes = new Uint8Array(size)
-  const view = new DataView(bytes.buffer)
-  view.setUint32(0, kMagic, true)
-  view.setUint16(4, kVersion, true)
-  view.setUint16(6, steps.length, true)
-  view.setUint32(8, size, true)
+  const size = steps.reduce((sum, step) => sum + sizeOfStep(step), kHeaderSize)
+  const bytes = Buffer.alloc(size)
+  bytes.writeUInt32LE(kMagic, 0)
+  bytes.writeUInt16LE(kVersion, 4)
+  bytes.writeUInt16LE(steps.length, 6)
+  bytes.writeUInt32LE(size, 8)
   let offset = kHeaderSize
-  steps.forEach(({ op, integers }, i) => {
-    const texts = strings[i] ?? []
-    const length = sizes[i] ?? 0
-    view.setUint16(offset, opNumbers.get(op) ?? 0xffff, true)
-    view.setUint8(offset + 2, integers.length)
-    view.setUint8(offset + 3, texts.length)
-    view.setUint32(offset + 4, length, true)
-    let at = offset + kStepHeaderSize
-    for (const integer of integers) {
-      view.setBigInt64(at, BigInt(integer), true)
-      at += 8
+  for (const step of steps) {
+    if (step.encoded === undefined) {
+      offset = writeStep(bytes, offset, step)
+    } else {
+      bytes.set(step.encoded, offset)
+      offset += step.encoded.length
     }
-    for (const text of texts) {
-      view.setUint32(at, text.length, true)
-      bytes.set(text, at + 4)
-      at += pad8(4 + text.length + 1)
-    }
-    offset += length
-  })
+  }
   return bytes
+}
+
+/** Steps that many plans share, with their bytes: plans are made in the caller's event loop, once for every container. */
+export function encodeAhead(steps: readonly Step[]): Step[] {
+  return steps.map((step) => {
+    const encoded = Buffer.alloc(sizeOfStep(step))
+    writeStep(encoded, 0, step)
+    return { ...step, encoded }
+  })
 }
 
 /** Joins strings as exec wants them: each followed by NUL. */
 export function nulTerminated(values: readonly string[]): Uint8Array {
-  return encoder.encode(values.map((value) => `${value}\0`).join(''))
+  return Buffer.from(values.map((value) => `${value}\0`).join(''))
 }
 
-function toBytes(value: string | Uint8Array): Uint8Array {
-  return typeof value === 'string' ? encoder.encode(value) : value
+/** @returns the offset behind the step */
+function writeStep(bytes: Buffer, offset: number, { op, integers, strings }: Step): number {
+  bytes.writeUInt16LE(opNumbers.get(op) ?? 0xffff, offset)
+  bytes[offset + 2] = integers.length
+  bytes[offset + 3] = strings.length
+  let at = offset + kStepHeaderSize
+  for (const integer of integers) {
+    writeInteger(bytes, at, integer)
+    at += 8
+  }
+  for (const text of strings) {
+    const length = typeof text === 'string' ? bytes.write(text, at + 4) : text.length
+    if (typeof text !== 'string') bytes.set(text, at + 4)
+    bytes.writeUInt32LE(length, at)
+    at += pad8(4 + length + 1)
+  }
+  bytes.writeUInt32LE(at - offset, offset + 4)
+  return at
 }
 
-function stepSize(integers: number, strings: readonly Uint8Array[]): number {
-  return strings.reduce((sum, text) => sum + pad8(4 + text.length + 1), kStepHeaderSize + 8 * integers)
+const kTwoTo32 = 2 ** 32
+
+/** Most integers are small ones, which need no BigInt. */
+function writeInteger(bytes: Buffer, at: number, integer: number | bigint): void {
+  if (typeof integer === 'number' && Number.isSafeInteger(integer)) {
+    bytes.writeUInt32LE(integer >>> 0, at)
+    bytes.writeInt32LE(Math.floor(integer / kTwoTo32), at + 4)
+  } else {
+    bytes.writeBigInt64LE(BigInt(integer), at)
+  }
+}
+
+function sizeOfStep({ integers, strings, encoded }: Step): number {
+  if (encoded !== undefined) return encoded.length
+  let size = kStepHeaderSize + 8 * integers.length
+  for (const text of strings) size += pad8(4 + (typeof text === 'string' ? Buffer.byteLength(text) : text.length) + 1)
+  return size
 }
 
 function pad8(n: number): number {

@@ -63,6 +63,8 @@ export interface Step {
   readonly integers: readonly (number | bigint)[]
   readonly strings: readonly (string | Uint8Array)[]
   readonly intent: string
+  /** The step's bytes, where `encodeAhead` has made them. */
+  readonly encoded?: Uint8Array
 }
 
 /** Makes a step. */

@@ -3,6 +3,7 @@
 import { kDefaultDevices, kDefaultDevLinks } from '../oci/default-mounts.ts'
 import type { RuntimeMount, RuntimeNamespaceType, RuntimeSpec } from '../oci/runtime-spec.ts'
 import { type CgroupView, cgroupMounts } from './cgroup-mounts.ts'
+import { encodeAhead } from './encode.ts'
 import { kMountAttr, kMountFlag, parseMountWords } from './mount-words.ts'
 import { type Step, step } from './ops.ts'
 import { kSlot } from './slots.ts'
@@ -92,14 +93,66 @@ export function isStandardMount(mount: RuntimeMount): boolean {
 
 const kPrepared = new Set(['/proc', '/dev', '/dev/pts', '/dev/shm', '/dev/mqueue', '/sys', '/sys/fs/cgroup'])
 
+/** The steps that all first plans of one profile share. */
+export interface SharedPrepareSteps {
+  namespaces: readonly Step[]
+  staging: readonly Step[]
+  mounts: readonly Step[]
+  place: readonly Step[]
+  end: readonly Step[]
+}
+
+/** Builds the shared steps, encoded: they are most of a plan, and the host name, paths and ids of a slot are not in them. */
+export function sharedPrepareSteps({
+  spec,
+  cgroupViews,
+}: Pick<PrepareInput, 'spec' | 'cgroupViews'>): SharedPrepareSteps {
+  return {
+    namespaces: encodeAhead(namespaceSteps(spec)),
+    staging: encodeAhead(stagingDirectories()),
+    mounts: encodeAhead([...standardMounts(spec, cgroupViews), ...hiddenPaths(spec)]),
+    place: encodeAhead(placeStandardMounts(spec)),
+    end: encodeAhead(endSteps()),
+  }
+}
+
 /**
  * Builds the first plan: from a clone of the launcher to a child in its own namespaces, inside the image's root file system
  * with the standard mounts in place, that waits for what to run. Pure; children made from equal plans can stand in for each other.
+ *
+ * @param shared - what {@link sharedPrepareSteps} made of the same configuration, where several plans are built of it
  */
-export function buildPreparePlan(input: PrepareInput): Step[] {
-  const { spec } = input
+export function buildPreparePlan(input: PrepareInput, shared = sharedPrepareSteps(input)): Step[] {
+  const { spec, root } = input
   return [
     ...makerSteps(input),
+    ...shared.namespaces,
+    ...(spec.hostname === undefined ? [] : [step('sethostname', 'set the host name', [], [spec.hostname])]),
+    ...Object.entries(spec.linux.sysctl ?? {}).map(([key, value]) =>
+      step('sysctl', `set the kernel parameter ${key}`, [], [key.replaceAll('.', '/'), value]),
+    ),
+    ...(root.host === null && !input.bindsAhead
+      ? []
+      : [step('open', "open the host's root", [kSlot.hostRoot, -1, kOpenDirectory, 0], ['/'])]),
+    ...stageSteps(input, shared.staging),
+    ...shared.mounts,
+    ...rootSteps(root),
+    ...shared.place,
+    ...hostTreeSteps(root.host),
+    ...root.overlays.map((overlay) => extraOverlay(root, overlay)),
+    ...(root.host === null
+      ? []
+      : [step('fsmount', 'mount /var/tmp', [-1, kSlot.root, kMountAttr.nosuid], ['tmpfs', '/var/tmp', 'mode=1777'])]),
+    ...root.hide.map((path) => step('mask_path', `hide ${path}`, [kSlot.root], [path])),
+    ...(input.bindsAhead ? spec.mounts.filter(isBindMount).map(bindStep) : []),
+    step('pivot_root', 'enter the root', [kSlot.root]),
+    ...root.detached.map(letGo),
+    ...shared.end,
+  ]
+}
+
+function namespaceSteps(spec: RuntimeSpec): Step[] {
+  return [
     step('pdeathsig', 'end with the launcher', [kSigkill]),
     // After the ids are mapped: the kernel makes the root of /dev/mqueue belong to whoever makes the namespace.
     ...(hasNamespace(spec, 'ipc') ? [step('unshare', 'create the ipc namespace', [kCloneFlags.ipc])] : []),
@@ -108,32 +161,17 @@ export function buildPreparePlan(input: PrepareInput): Step[] {
     step('session_keyring', 'get an own session keyring'),
     step('propagation', 'keep mounts from the host', [propagationFlag(spec)], ['/']),
     ...(hasNamespace(spec, 'network') ? [step('loopback_up', 'bring the loopback interface up')] : []),
-    ...(spec.hostname === undefined ? [] : [step('sethostname', 'set the host name', [], [spec.hostname])]),
-    ...Object.entries(spec.linux.sysctl ?? {}).map(([key, value]) =>
-      step('sysctl', `set the kernel parameter ${key}`, [], [key.replaceAll('.', '/'), value]),
-    ),
-    ...(input.root.host === null && !input.bindsAhead
-      ? []
-      : [step('open', "open the host's root", [kSlot.hostRoot, -1, kOpenDirectory, 0], ['/'])]),
-    ...stageSteps(input),
-    ...standardMounts(input),
-    ...hiddenPaths(spec),
-    ...rootSteps(input.root),
-    ...placeStandardMounts(spec),
-    ...hostTreeSteps(input.root.host),
-    ...input.root.overlays.map((overlay) => extraOverlay(input.root, overlay)),
-    ...(input.root.host === null
-      ? []
-      : [step('fsmount', 'mount /var/tmp', [-1, kSlot.root, kMountAttr.nosuid], ['tmpfs', '/var/tmp', 'mode=1777'])]),
-    ...input.root.hide.map((path) => step('mask_path', `hide ${path}`, [kSlot.root], [path])),
-    ...(input.bindsAhead ? spec.mounts.filter(isBindMount).map(bindStep) : []),
-    step('pivot_root', 'enter the root', [kSlot.root]),
-    // What is left of the host: nothing may keep its mounts alive, or lead back to them.
-    ...[kSlot.state, kSlot.stage, kSlot.proc, kSlot.sys, kSlot.pts, kSlot.hostRoot, ...input.root.detached].map(
-      (slot) => step('close', 'let go of the host', [slot]),
-    ),
-    step('await', 'wait for the program'),
   ]
+}
+
+/** What is left of the host: nothing may keep its mounts alive, or lead back to them. */
+function endSteps(): Step[] {
+  const { state, stage, proc, sys, pts, hostRoot } = kSlot
+  return [...[state, stage, proc, sys, pts, hostRoot].map(letGo), step('await', 'wait for the program')]
+}
+
+function letGo(slot: number): Step {
+  return step('close', 'let go of the host', [slot])
 }
 
 /** Whether the configuration asks for a new namespace of this type. */
@@ -170,11 +208,17 @@ function propagationFlag(spec: RuntimeSpec): number {
   return kMountFlag.rec | (slave ? kMountFlag.slave : kMountFlag.private)
 }
 
-function stageSteps({ stageDir, statePath, etcFiles }: PrepareInput): Step[] {
-  const { stage, state, scratch } = kSlot
+function stagingDirectories(): Step[] {
   // A lower layer of its own above the image's: mount points and generated files exist whatever the image holds, and a
   // symbolic link of the image in their place is covered.
   const skeleton = ['skel', 'skel/etc', 'skel/proc', 'skel/sys', 'skel/dev']
+  return ['root', 'state', 'proc', 'sys', 'dev', ...skeleton].map((name) =>
+    step('mkdir', 'make a staging directory', [kSlot.stage, 0o755, 0], [name]),
+  )
+}
+
+function stageSteps({ stageDir, statePath, etcFiles }: PrepareInput, staging: readonly Step[]): Step[] {
+  const { stage, state, scratch } = kSlot
   // Opened before it is covered, where the two are one.
   const openState =
     statePath === null ? [] : [step('open', 'open the state directory', [scratch, -1, kOpenDirectory, 0], [statePath])]
@@ -194,9 +238,7 @@ function stageSteps({ stageDir, statePath, etcFiles }: PrepareInput): Step[] {
       [stage, -1, kMountAttr.nosuid],
       ['tmpfs', stageDir, 'mode=0755', 'size=16m'],
     ),
-    ...['root', 'state', 'proc', 'sys', 'dev', ...skeleton].map((name) =>
-      step('mkdir', 'make a staging directory', [stage, 0o755, 0], [name]),
-    ),
+    ...staging,
     ...attachState,
     ...Object.entries(etcFiles).map(([path, text]) =>
       step('write_file', `write ${path}`, [stage, 0o644, 0o100 | 0o1000], [`skel${path}`, text]),
@@ -204,8 +246,8 @@ function stageSteps({ stageDir, statePath, etcFiles }: PrepareInput): Step[] {
   ]
 }
 
-function standardMounts(input: PrepareInput): Step[] {
-  return input.spec.mounts.filter(isStandardMount).flatMap((mount) => {
+function standardMounts(spec: RuntimeSpec, cgroupViews: readonly CgroupView[]): Step[] {
+  return spec.mounts.filter(isStandardMount).flatMap((mount) => {
     const { attr, data } = parseMountWords(mount.options)
     switch (mount.destination) {
       case '/proc':
@@ -213,9 +255,9 @@ function standardMounts(input: PrepareInput): Step[] {
       case '/sys':
         return [step('fsmount', 'mount /sys', [kSlot.sys, kSlot.stage, attr], ['sysfs', 'sys', ...data])]
       case '/sys/fs/cgroup':
-        return hasOwnSys(input.spec) ? cgroupMounts(input.cgroupViews, attr, kSlot.sys, 'fs/cgroup') : []
+        return hasOwnSys(spec) ? cgroupMounts(cgroupViews, attr, kSlot.sys, 'fs/cgroup') : []
       case '/dev':
-        return deviceSteps(attr, data, !hasNamespace(input.spec, 'user'))
+        return deviceSteps(attr, data, !hasNamespace(spec, 'user'))
       default:
         return devMount(mount, attr, data)
     }

@@ -10,7 +10,14 @@ import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import type { Step } from '../plan/ops.ts'
-import { buildPreparePlan, type ExtraOverlay, type RootInput } from '../plan/prepare-plan.ts'
+import {
+  buildPreparePlan,
+  type ExtraOverlay,
+  type PrepareInput,
+  type RootInput,
+  type SharedPrepareSteps,
+  sharedPrepareSteps,
+} from '../plan/prepare-plan.ts'
 import { kSlot } from '../plan/slots.ts'
 import { etcFiles } from '../rootfs/etc-files.ts'
 import type { UserFiles } from '../rootfs/users.ts'
@@ -68,6 +75,7 @@ export class SlotFactory {
   readonly #parts: SlotFactoryParts
   /** The launcher's socket holds some requests only, and two CPUs do not make many at once faster. */
   readonly #limiter = new Limiter(kMaxAtOnce)
+  readonly #shared = new WeakMap<SlotProfile, SharedPrepareSteps>()
   #nextCgroup = 0
 
   constructor(parts: SlotFactoryParts) {
@@ -127,7 +135,7 @@ export class SlotFactory {
       // An ordinary user's process may mount nothing; the child may, in its own namespaces.
       if (privileged) descriptors.own(mounts.clone(this.#parts.root, { idMapped }))
       const { directories, ...root } = await this.#root(profile, scratch, idMapped, descriptors)
-      const steps = buildPreparePlan({
+      const input: PrepareInput = {
         spec: { ...profile.spec, hostname },
         stageDir: host.stageDir,
         statePath: privileged ? null : this.#parts.root,
@@ -144,11 +152,21 @@ export class SlotFactory {
         etcFiles: this.#etcFiles(profile, hostname),
         root,
         bindsAhead: !privileged,
-      })
+      }
+      const steps = buildPreparePlan(input, this.#sharedSteps(profile))
       return await cloneWhenThereIsRoom(launcher, steps, descriptors.fds)
     } finally {
       descriptors.close()
     }
+  }
+
+  #sharedSteps(profile: SlotProfile): SharedPrepareSteps {
+    const known = this.#shared.get(profile)
+    if (known !== undefined) return known
+    const { spec } = profile
+    const shared = sharedPrepareSteps({ spec, cgroupViews: this.#parts.host.cgroupViews })
+    this.#shared.set(profile, shared)
+    return shared
   }
 
   async #root(
