@@ -30,6 +30,8 @@ export type Fault =
   | { kind: 'status'; status: number; headers?: Record<string, string>; body?: string }
   /** Nothing more comes after so many bytes of the body; with a negative number not even headers. */
   | { kind: 'stall'; afterBytes: number }
+  /** The rest of the body comes when a promise resolves, which lets a test see what happens meanwhile. */
+  | { kind: 'hold'; afterBytes: number; until: Promise<unknown> }
   /** A few bytes at a time. */
   | { kind: 'drip'; chunkBytes: number; everyMs: number }
   /** A redirect, with `loop` to the same place. */
@@ -56,6 +58,8 @@ export interface SeenRequest {
   headers: IncomingHttpHeaders
   /** Bytes of the answer's body that were handed to the kernel for the client so far. */
   sentBytes: number
+  /** Whether the client gave up before the answer was complete. */
+  isGivenUp: boolean
 }
 
 export interface FaultyProxy {
@@ -78,7 +82,11 @@ export async function startFaultyProxy(t: TestContext, upstreamHost: string): Pr
   const requests: SeenRequest[] = []
   const ended = new AbortController()
   const server = createServer((request, response) => {
-    const seen = { method: request.method ?? '', path: request.url ?? '', headers: request.headers, sentBytes: 0 }
+    const { method = '', url: path = '', headers } = request
+    const seen: SeenRequest = { method, path, headers, sentBytes: 0, isGivenUp: false }
+    response.on('close', () => {
+      seen.isGivenUp = !response.writableFinished
+    })
     requests.push(seen)
     const armed = takeRule(rules, seen)
     const exchange = new Exchange(upstreamHost, request, response, seen, ended.signal)
@@ -216,6 +224,7 @@ class Exchange {
     let position = 0
     for await (const chunk of answer as AsyncIterable<Buffer>) {
       if (fault?.kind === 'wrong-digest' && position === 0) chunk[0] = chunk[0]! ^ 1
+      if (fault?.kind === 'hold' && position >= fault.afterBytes) await fault.until
       const limit =
         fault?.kind === 'cut' || fault?.kind === 'stall'
           ? fault.afterBytes

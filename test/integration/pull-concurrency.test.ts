@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
 // Many pulls of one image at once: each blob is downloaded once, and who gives up does not stop the others.
 import assert from 'node:assert/strict'
+import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Engine } from '../../lib/engine.ts'
 import { Image } from '../../lib/image.ts'
+import type { PullProgress } from '../../lib/transfer/pull.ts'
 import { type FaultyProxy, startFaultyProxy } from '../helpers/faulty-proxy.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { runOk } from '../helpers/run-child.ts'
+import { until } from '../helpers/until.ts'
 import { openEngine } from './image-fixtures.ts'
 import {
   assertSound,
@@ -33,7 +38,7 @@ interface Setting {
   layers: string[]
 }
 
-async function prepare(t: import('node:test').TestContext): Promise<Setting> {
+async function prepare(t: TestContext): Promise<Setting> {
   const seeded = await seedRegistry(t)
   await skopeoPush(`oci:${await makeLargeImage(seeded.dir, kLayers)}`, `${seeded.host}/large:1`)
   const proxy = await startFaultyProxy(t, seeded.host)
@@ -49,13 +54,61 @@ function downloads({ proxy, layers }: Setting): number[] {
   )
 }
 
+/** Each pull has asked for the manifest itself: none of them found the image in the store. */
+function manifestRequests({ proxy }: Setting): number {
+  return proxy.requests.filter(({ method, path }) => method === 'GET' && path.includes('/manifests/')).length
+}
+
+/** The large layer's digest. */
+function largeOf({ layers }: Setting): string {
+  return layers[1] ?? ''
+}
+
+type ProgressListener = (progress: PullProgress) => void
+
+/** Keeps the download of the large layer unfinished. @returns the function that lets it go on. */
+function holdLargeLayer(setting: Setting): () => void {
+  let release = (): void => undefined
+  const gate = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const fault = { kind: 'hold', afterBytes: 500_000, until: gate } as const
+  setting.proxy.inject({ fault, path: new RegExp(largeOf(setting)) })
+  return release
+}
+
+/** Calls back once, when a pull has seen some bytes of the large layer. */
+function whenMidway(setting: Setting, callback: () => void): ProgressListener {
+  let seen = false
+  return ({ phase, digest, bytes }) => {
+    if (seen || phase !== 'downloading' || digest !== largeOf(setting) || bytes === 0) return
+    seen = true
+    callback()
+  }
+}
+
+/** Calls `callback` with the last of `count` calls. */
+function countDown(count: number, callback: () => void): () => void {
+  let left = count
+  return () => {
+    left--
+    if (left === 0) callback()
+  }
+}
+
 test('ten pulls at once in one process download each blob once', async (t) => {
   if (!needsRegistry(t)) return
   const setting = await prepare(t)
   const engine = await openEngine(t, join(setting.dir, 'root'))
-  const pulls = Array.from({ length: 10 }, () => Image.pull(setting.reference, { engine }))
+  // Goes on when all ten are in the middle of it.
+  const arrive = countDown(10, holdLargeLayer(setting))
+  const pulls = Array.from({ length: 10 }, () =>
+    Image.pull(setting.reference, { engine, onProgress: whenMidway(setting, arrive) }),
+  )
   const images = await Promise.all(pulls)
   assert.equal(new Set(images.map((image) => image.digest)).size, 1)
+  assert.equal(manifestRequests(setting), 10)
+  assert.deepEqual(setting.proxy.unused(), [])
   assert.deepEqual(
     downloads(setting),
     setting.layers.map(() => 1),
@@ -69,14 +122,28 @@ test('three processes and two engines of this one, on one store, download each b
   const root = join(setting.dir, 'root')
   const engine = await openEngine(t, root)
   await using second = await Engine.open({ root })
-  const children = [1, 2, 3].map((times) => runOk(process.execPath, [kProcess, root, setting.reference, String(times)]))
+  const arrive = countDown(8, holdLargeLayer(setting))
+  const pullElsewhere = (times: number): Promise<string> => {
+    const onSpawn = (child: ChildProcess): void => {
+      const lines = createInterface({ input: child.stdout as Readable })
+      lines.on('line', (line) => {
+        if (line === 'downloading') arrive()
+      })
+    }
+    const args = [kProcess, root, setting.reference, String(times), largeOf(setting)]
+    return runOk(process.execPath, args, { onSpawn })
+  }
   const [mine, seconds, ...theirs] = await Promise.all([
-    Image.pull(setting.reference, { engine }),
-    Image.pull(setting.reference, { engine: second }),
-    ...children,
+    Image.pull(setting.reference, { engine, onProgress: whenMidway(setting, arrive) }),
+    Image.pull(setting.reference, { engine: second, onProgress: whenMidway(setting, arrive) }),
+    ...[1, 2, 3].map(pullElsewhere),
   ])
   assert.equal(seconds.digest, mine.digest)
-  for (const output of theirs) assert.equal(output, `ready\n${mine.digest}\n`)
+  for (const [position, output] of theirs.entries()) {
+    assert.equal(output, `ready\n${'downloading\n'.repeat(position + 1)}${mine.digest}\n`)
+  }
+  assert.equal(manifestRequests(setting), 8)
+  assert.deepEqual(setting.proxy.unused(), [])
   assert.deepEqual(
     downloads(setting),
     setting.layers.map(() => 1),
@@ -84,28 +151,61 @@ test('three processes and two engines of this one, on one store, download each b
   await assertSound(engine)
 })
 
-test('who gives up leaves the others alone; the last one stops the download', async (t) => {
-  if (!needsRegistry(t)) return
+/** Two pulls that are both in the middle of the large layer, which goes on when `release` is called. */
+async function startTwo(t: TestContext): Promise<{
+  setting: Setting
+  engine: Engine
+  pulls: { stopping: AbortController; pull: Promise<Image> }[]
+  release: () => void
+}> {
   const setting = await prepare(t)
   const engine = await openEngine(t, join(setting.dir, 'root'))
-  const drip = { fault: { kind: 'drip', chunkBytes: 100_000, everyMs: 20 }, path: /blobs/, times: 100 } as const
-  setting.proxy.inject(drip)
-  const [early, late] = [new AbortController(), new AbortController()]
+  const release = holdLargeLayer(setting)
+  const pulls: { stopping: AbortController; pull: Promise<Image> }[] = []
+  await new Promise<void>((resolve) => {
+    const arrive = countDown(2, resolve)
+    for (const stopping of [new AbortController(), new AbortController()]) {
+      const onProgress = whenMidway(setting, arrive)
+      pulls.push({ stopping, pull: Image.pull(setting.reference, { engine, signal: stopping.signal, onProgress }) })
+    }
+  })
+  return { setting, engine, pulls, release }
+}
+
+for (const [leaving, staying] of [
+  [0, 1],
+  [1, 0],
+] as const) {
+  test(`pull ${leaving + 1} of two gives up, and the other goes on with their download`, async (t) => {
+    if (!needsRegistry(t)) return
+    const { setting, engine, pulls, release } = await startTwo(t)
+    const reason = new Error('enough')
+    pulls[leaving]?.stopping.abort(reason)
+    await assert.rejects(pulls[leaving]?.pull as Promise<Image>, (error) => error === reason)
+    release()
+    const image = await pulls[staying]?.pull
+    assert.equal((await Image.get(setting.reference, { engine })).digest, image?.digest)
+    assert.equal(manifestRequests(setting), 2)
+    assert.deepEqual(
+      downloads(setting),
+      setting.layers.map(() => 1),
+    )
+    await assertSound(engine)
+  })
+}
+
+test('when all give up, the download ends', async (t) => {
+  if (!needsRegistry(t)) return
+  const { setting, engine, pulls } = await startTwo(t)
+  const request = setting.proxy.requests.find(({ path }) => path.endsWith(largeOf(setting)))
   const reason = new Error('enough')
-  let seen = 0
-  const onProgress = ({ phase, bytes }: { phase: string; bytes: number }): void => {
-    if (phase === 'downloading' && bytes > 0) seen++
-    if (seen === 3) early.abort(reason)
+  for (const { stopping, pull } of pulls) {
+    assert.equal(request?.isGivenUp, false)
+    stopping.abort(reason)
+    await assert.rejects(pull, (error) => error === reason)
   }
-  const first = Image.pull(setting.reference, { engine, signal: early.signal, onProgress })
-  const second = Image.pull(setting.reference, { engine, signal: late.signal })
-  await assert.rejects(first, (error) => error === reason)
-  assert.ok((await second).digest !== undefined)
-  assert.deepEqual(
-    downloads(setting),
-    setting.layers.map(() => 1),
-  )
-  await assertSound(engine)
+  await until(() => request?.isGivenUp === true, 'the connection of the download is closed')
+  assert.deepEqual(await contentOf(engine), [])
 })
 
 test('an abort leaves what was downloaded, and the next pull asks for the rest only', async (t) => {
@@ -114,7 +214,7 @@ test('an abort leaves what was downloaded, and the next pull asks for the rest o
   const engine = await openEngine(t, join(setting.dir, 'root'))
   // The first layers come whole, the large one slowly.
   const [, large = ''] = setting.layers
-  setting.proxy.inject({ fault: { kind: 'drip', chunkBytes: 100_000, everyMs: 50 }, path: new RegExp(large), times: 1 })
+  setting.proxy.inject({ fault: { kind: 'drip', chunkBytes: 100_000, everyMs: 50 }, path: new RegExp(large) })
   const stopping = new AbortController()
   const done = new Set<string>()
   const reached = { bytes: 0 }
@@ -160,7 +260,7 @@ test('a callback that throws ends its own pull only; a closed engine ends all', 
   await second
   await (await Image.get(setting.reference, { engine })).remove()
   await engine.store.idle()
-  setting.proxy.inject({ fault: { kind: 'stall', afterBytes: 1000 }, path: /blobs/, times: 100 })
+  setting.proxy.inject({ fault: { kind: 'stall', afterBytes: 1000 }, path: /blobs/, times: Number.POSITIVE_INFINITY })
   const third = Image.pull(setting.reference, { engine })
   const closed = assert.rejects(third, { code: 'ERR_ENGINE_CLOSED' })
   await engine.close()
