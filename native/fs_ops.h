@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // File operations relative to a directory descriptor that Node lacks. Mechanism only: one function, one system call;
-// fs_file.cc alone has a whole file's calls in one, for trees of thousands of files.
+// fs_file.cc and fs_pack.cc alone have a whole file's calls in one, for trees of thousands of files.
 #pragma once
 
 #include <napi.h>
@@ -37,6 +37,7 @@ void init_fs_meta(Napi::Env env, Napi::Object exports);
 void init_fs_xattr(Napi::Env env, Napi::Object exports);
 void init_fs_io(Napi::Env env, Napi::Object exports);
 void init_fs_file(Napi::Env env, Napi::Object exports);
+void init_fs_pack(Napi::Env env, Napi::Object exports);
 
 // Opens `path` beneath `dirfd` by openat2, or as below where the kernel has none. O_CLOEXEC is always set.
 // Returns a descriptor, or a negative errno.

@@ -38,6 +38,7 @@ const NATIVE_IMPORTERS = new Set([
   // Puts the parts of an engine together, and hands the addon to those that need it.
   'lib/engine.ts',
   // A worker thread loads its own.
+  'lib/layer/pack-worker.ts',
   'lib/layer/unpack-worker.ts',
 ])
 

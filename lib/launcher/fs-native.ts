@@ -78,6 +78,33 @@ export interface FsNative {
   /** Gives an open file its owner (-1: left), mode and times, and closes it, on failure too. */
   finishFile(fd: number, mode: number, uid: number, gid: number, seconds: number, nanoseconds: number): void
   /**
+   * Lists a directory in the order of archives: by the bytes of the names, where a directory's name ends in a slash.
+   *
+   * @returns per name one byte (1: a directory), one byte of its length less one, and the name.
+   * @throws {NativeError} E2BIG when that would be more than `maxBytes`.
+   */
+  listNames(dirfd: number, maxBytes: number): Buffer
+  /**
+   * Reads all there is to know of one thing beneath `dirfd`, following no link: its status into `status` (at the places that
+   * {@link kEntryField} names), and for a regular file that is not longer than `end - start` its content into `bytes` from
+   * `start` on. Of a longer file, and of a directory, `status` has an open descriptor, which the caller closes; else -1. All
+   * of it is of one thing, even when names change meanwhile; a device or FIFO is never opened. Needs /proc.
+   *
+   * @returns a link's target, and then for each extended attribute the length (2 bytes) and name, the length (4 bytes) and
+   *   value; `undefined` where there are none of both; `null` when there is no such name.
+   * @throws {NativeError} E2BIG when the attributes take more than 1 MiB.
+   */
+  readEntry(
+    dirfd: number,
+    path: NativePath,
+    status: Float64Array,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): Buffer | undefined | null
+  /** Reads from a file's present position into `bytes`. @returns the count, less than `end - start` at the file's end only. */
+  read(fd: number, bytes: Uint8Array, start: number, end: number): number
+  /**
    * Takes or drops a lock on the whole file for this open file description; it vanishes with the last descriptor of it.
    *
    * @returns whether the lock was taken. With `wait` the thread blocks until it is.
@@ -87,6 +114,31 @@ export interface FsNative {
 }
 
 export type NativePath = string | Uint8Array
+
+/** Where {@link FsNative.readEntry} puts what: the list is native/fs_pack.cc's. */
+export const kEntryField = {
+  mode: 0,
+  uid: 1,
+  gid: 2,
+  sizeBytes: 3,
+  seconds: 4,
+  nanoseconds: 5,
+  device: 6,
+  inodeHigh: 7,
+  inodeLow: 8,
+  links: 9,
+  deviceMajor: 10,
+  deviceMinor: 11,
+  /** -1: none. */
+  descriptor: 12,
+  bytesRead: 13,
+  targetLength: 14,
+  /** 1: something is mounted there. */
+  isMount: 15,
+} as const
+
+/** Numbers that a status takes. */
+export const kEntryFields = 16
 
 /** A time since the epoch: nanoseconds, or [seconds, nanoseconds] with 0 ≤ nanoseconds < 10⁹. */
 export type FileTime = bigint | readonly [seconds: number, nanoseconds: number]
