@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-import { readdir, readFile, rmdir, stat } from 'node:fs/promises'
+import { readdir, readFile, rmdir, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import { requireSuccess } from './command.ts'
 
 const kCgroupRoot = '/sys/fs/cgroup'
 
@@ -15,6 +16,26 @@ export async function isThere(path: string): Promise<boolean> {
     () => true,
     () => false,
   )
+}
+
+/**
+ * Says what a file system lacks; undefined where there is room enough.
+ * @param path — an existing directory in it
+ */
+export async function missingRoom(path: string, neededBytes: number): Promise<string | undefined> {
+  const { bavail, bsize } = await statfs(path)
+  const freeBytes = bavail * bsize
+  if (freeBytes >= neededBytes) return undefined
+  return `takes ${formatGigabytes(neededBytes)} in ${path}, where ${formatGigabytes(freeBytes)} are free`
+}
+
+/** Unmounts everything that is mounted below a directory, the latest first. */
+export async function unmountBelow(directory: string): Promise<void> {
+  const text = (await readIfThere('/proc/self/mountinfo')) ?? ''
+  const points = text.split('\n').map((line) => unescapeOctal(line.split(' ')[4] ?? ''))
+  for (const point of points.filter((path) => path.startsWith(`${directory}/`)).reverse()) {
+    await requireSuccess('umount', ['--no-canonicalize', point])
+  }
 }
 
 /** Lists the mount points of cgroup hierarchies in this mount namespace. */
@@ -51,4 +72,13 @@ export async function directoriesBelow(path: string): Promise<string[]> {
 async function removeCgroupTree(path: string): Promise<void> {
   const deepestFirst = (await directoriesBelow(path)).sort((left, right) => right.length - left.length)
   for (const directory of [...deepestFirst, path]) await rmdir(directory).catch(() => undefined)
+}
+
+function formatGigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`
+}
+
+/** @source proc_pid_mountinfo(5): blanks in a path are octal */
+function unescapeOctal(text: string): string {
+  return text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
 }

@@ -23,11 +23,24 @@ interface JobBase {
 
 /** What a child process is asked to measure. */
 export type Job =
-  | (JobBase & { kind: 'latency'; subjects: string[]; residentBytes: number; settings: LatencySettings })
+  | (JobBase & {
+      kind: 'latency'
+      subjects: string[]
+      /** Subjects that this job leaves out, with the reason. */
+      leftOut: Record<string, string>
+      residentBytes: number
+      settings: LatencySettings
+    })
   | (JobBase & { kind: 'endurance'; subject: string; runs: number })
   | (JobBase & { kind: 'event-loop'; subject: string; runs: number; idleMs: number })
-  | (JobBase & { kind: 'unpack'; rounds: number })
-  | (JobBase & { kind: 'transfer'; rounds: number })
+  | (JobBase & { kind: 'unpack'; rounds: number; seed: number })
+  | (JobBase & { kind: 'transfer'; rounds: number; seed: number })
+
+/** Why there are no figures: this host cannot have them, or a trial failed. */
+export interface Absence {
+  skipped?: string
+  failed?: string
+}
 
 /** Runs without a pause: `wallMs` covers all of them, so that work put off until after a run still counts. */
 export interface BlockResult {
@@ -40,10 +53,8 @@ export interface BlockResult {
 }
 
 /** A subject's part in a P1 job: skipped, failed, or measured. */
-export interface LatencySubjectResult {
+export interface LatencySubjectResult extends Absence {
   name: string
-  skipped?: string
-  failed?: string
   interleaved: Sample[]
   sequential?: BlockResult
   concurrent?: BlockResult
@@ -75,11 +86,9 @@ export interface LeftoverCounts {
 }
 
 /** The answer to an `endurance` job; `closed` is what is left after the subject was disposed of. */
-export interface EnduranceResult {
+export interface EnduranceResult extends Absence {
   kind: 'endurance'
   subject: string
-  skipped?: string
-  failed?: string
   durations: number[]
   before?: LeftoverCounts
   after?: LeftoverCounts
@@ -95,49 +104,47 @@ export interface LoopDelay {
 }
 
 /** The answer to an `event-loop` job. */
-export interface EventLoopResult {
+export interface EventLoopResult extends Absence {
   kind: 'event-loop'
   subject: string
-  skipped?: string
-  failed?: string
   runs: number
   idle?: LoopDelay
   busy?: LoopDelay
 }
 
-/** The same archives by GNU tar and by the library, in turn. With `durable` both end when all is on the disk. */
-export interface UnpackRow {
-  place: string
-  work: string
-  durable: boolean
-  tar: Sample[]
-  wherry: Sample[]
-}
-
-/** The answer to an `unpack` job. */
-export interface UnpackResult {
-  kind: 'unpack'
-  subject: string
-  skipped?: string
-  failed?: string
-  rows: UnpackRow[]
-}
-
-/** One image pulled or pushed by every subject, in turn. */
-export interface TransferRow {
-  work: 'pull' | 'push'
-  image: string
-  samples: Record<string, Sample[]>
-  /** Of this process, in each of our trials. */
+/** A subject's part in a contest. One that is skipped or has failed has no samples. */
+export interface ContenderResult extends Absence {
+  name: string
+  samples: Sample[]
+  /** Event loop of this process, in each of the trials that count. */
   loops: LoopDelay[]
 }
 
+/** The same layers unpacked by every subject. */
+export interface UnpackRow extends Absence {
+  layers: string
+  place: string
+  contenders: ContenderResult[]
+}
+
+/** The answer to an `unpack` job. */
+export interface UnpackResult extends Absence {
+  kind: 'unpack'
+  subject: string
+  rows: UnpackRow[]
+}
+
+/** The same image pulled or pushed by every subject. */
+export interface TransferRow {
+  work: 'pull' | 'push'
+  image: string
+  contenders: ContenderResult[]
+}
+
 /** The answer to a `transfer` job. */
-export interface TransferResult {
+export interface TransferResult extends Absence {
   kind: 'transfer'
   subject: string
-  skipped?: string
-  failed?: string
   idle?: LoopDelay
   rows: TransferRow[]
 }

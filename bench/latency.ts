@@ -34,6 +34,9 @@ export async function measureLatency(job: Job & { kind: 'latency' }, signal: Abo
       result.subjects.push(part)
       if (subject !== undefined) entries.push({ subject, result: part, slow: false })
     }
+    for (const [name, skipped] of Object.entries(job.leftOut)) {
+      result.subjects.push({ name, skipped, interleaved: [] })
+    }
     await measureEntries(entries, job.settings, signal)
     // Touched once more at the end, so that the ballast cannot have been collected before it.
     if (ballast.some((piece) => piece.length === 0)) throw new Error('the ballast is gone')

@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { unmountBelow } from './files.ts'
 import { findPackageRoot } from './fixtures.ts'
 import { collectHostFacts, type HostFacts } from './host-facts.ts'
 import type { Job, JobResult } from './job.ts'
@@ -12,22 +13,27 @@ import { describeHost, formatResults, listFailures, plotGroups } from './report.
 import { mountToHide, runJob } from './run-job.ts'
 import { kCatalogue } from './subjects/catalogue.ts'
 import { renderPlot } from './svg.ts'
-import { formatTargets, judgeTargets } from './targets.ts'
+import { formatTargets } from './target.ts'
+import { judgeTargets } from './targets.ts'
 
 type WithoutPlace<T> = T extends unknown ? Omit<T, 'packageRoot' | 'directory' | 'resultFile'> : never
 
 /** Lists the jobs of a run, in order: each is done by a process of its own. */
 function planJobs(options: BenchOptions): WithoutPlace<Job>[] {
   const jobs: WithoutPlace<Job>[] = []
+  const { seed } = options.latency
   const controls = ['wherry', 'spawn'].filter((name) => options.subjects.includes(name))
   if (options.parts.includes('P1')) {
-    for (const megabytes of options.residentMegabytes) {
+    for (const [index, megabytes] of options.residentMegabytes.entries()) {
       const residentBytes = megabytes * 1e6
-      jobs.push({ kind: 'latency', subjects: [...options.subjects], residentBytes, settings: options.latency })
+      const names = index === 0 ? [] : options.firstSizeOnly.filter((name) => options.subjects.includes(name))
+      const leftOut = Object.fromEntries(names.map((name) => [name, 'a short run measures it at the first size only']))
+      const subjects = options.subjects.filter((name) => !names.includes(name))
+      jobs.push({ kind: 'latency', subjects, leftOut, residentBytes, settings: options.latency })
     }
   }
-  if (options.parts.includes('P3-unpack')) jobs.push({ kind: 'unpack', rounds: options.unpackRounds })
-  if (options.parts.includes('P3-transfer')) jobs.push({ kind: 'transfer', rounds: options.transferRounds })
+  if (options.parts.includes('P3-unpack')) jobs.push({ kind: 'unpack', rounds: options.unpackRounds, seed })
+  if (options.parts.includes('P3-transfer')) jobs.push({ kind: 'transfer', rounds: options.transferRounds, seed })
   if (options.parts.includes('P5')) {
     for (const subject of controls) jobs.push({ kind: 'endurance', subject, runs: options.enduranceRuns })
   }
@@ -57,6 +63,8 @@ async function measureAll(options: BenchOptions, packageRoot: string, signal: Ab
     }
     return results
   } finally {
+    // What a job left mounted that did not end by itself would keep the directory there.
+    await unmountBelow(scratch).catch(() => undefined)
     await rm(scratch, { recursive: true, force: true })
   }
 }

@@ -11,6 +11,8 @@ export interface BenchOptions {
   parts: readonly Part[]
   subjects: readonly string[]
   residentMegabytes: readonly number[]
+  /** Subjects measured at the first of these sizes only. */
+  firstSizeOnly: readonly string[]
   latency: LatencySettings
   enduranceRuns: number
   eventLoopRuns: number
@@ -69,6 +71,7 @@ export function parseBenchOptions(args: readonly string[], subjects: readonly st
     parts: chooseFrom('only', values.only, kParts),
     subjects: chooseFrom('subjects', values.subjects, subjects),
     residentMegabytes: (values.resident ?? '54,550').split(',').map((part) => whole('resident', part, 1)),
+    firstSizeOnly: defaults.firstSizeOnly,
     latency: {
       ...kLatency,
       ...defaults.latency,
@@ -87,12 +90,15 @@ export function parseBenchOptions(args: readonly string[], subjects: readonly st
 
 const kLatency = { warmupRounds: 3, concurrency: 8, slowMs: 150 }
 const kFull = {
+  firstSizeOnly: [],
   latency: { rounds: 200, sequentialRuns: 200, concurrentRuns: 200, slowEvery: 10 },
   enduranceRuns: 2_000,
   unpackRounds: 8,
   transferRounds: 8,
 }
 const kShort = {
+  // It takes half a minute for each size, and its target is for the small one.
+  firstSizeOnly: ['dockerd'],
   latency: { rounds: 30, sequentialRuns: 40, concurrentRuns: 40, slowEvery: 10 },
   enduranceRuns: 300,
   unpackRounds: 4,

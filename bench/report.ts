@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
+import { reasonOf } from './contest-report.ts'
 import type { HostFacts } from './host-facts.ts'
-import type { BlockResult, EnduranceResult, EventLoopResult, JobResult, LatencyResult } from './job.ts'
+import type { Absence, BlockResult, EnduranceResult, EventLoopResult, JobResult, LatencyResult } from './job.ts'
 import { decileDrift, pairedRatio, summarize } from './statistics.ts'
 import type { PlotGroup, PlotRow } from './svg.ts'
-import { type Column, formatMegabytes, formatMs, formatRatio, formatTable } from './table.ts'
+import { type Column, formatInterval, formatMegabytes, formatMs, formatRatio, formatTable } from './table.ts'
 import { formatTransfer } from './transfer-report.ts'
 import { formatUnpack } from './unpack-report.ts'
 
@@ -36,9 +37,15 @@ export function formatResults(results: readonly JobResult[]): string {
 /** Names the subjects whose trials failed, with the reason. */
 export function listFailures(results: readonly JobResult[]): string[] {
   return results.flatMap((result) => {
-    if (result.kind !== 'latency') return result.failed === undefined ? [] : [`${result.subject}: ${result.failed}`]
-    return result.subjects.flatMap(({ name, failed }) => (failed === undefined ? [] : [`${name}: ${failed}`]))
+    if (result.kind === 'latency') return failuresIn(result.subjects)
+    const own = failuresIn([{ ...result, name: result.subject }])
+    if (result.kind !== 'unpack' && result.kind !== 'transfer') return own
+    return [...own, ...result.rows.flatMap(({ contenders }) => failuresIn(contenders))]
   })
+}
+
+function failuresIn(subjects: readonly ({ name: string } & Absence)[]): string[] {
+  return subjects.flatMap(({ name, failed }) => (failed === undefined ? [] : [`${name}: ${failed}`]))
 }
 
 /** Turns the interleaved samples into groups of a plot: p5 to p99, mark at the median. */
@@ -54,6 +61,7 @@ export function plotGroups(results: readonly JobResult[]): PlotGroup[] {
 
 function plotRows(result: LatencyResult): PlotRow[] {
   return result.subjects
+    .map(({ name }) => ({ name, interleaved: interleavedOf(result, name) }))
     .filter(({ interleaved }) => interleaved.length > 0)
     .map(({ name, interleaved }) => {
       const { p5, median, p99 } = summarize(interleaved.map((sample) => sample.ms))
@@ -61,12 +69,19 @@ function plotRows(result: LatencyResult): PlotRow[] {
     })
 }
 
+/** A subject's samples; none when a trial of it failed. */
+function interleavedOf(result: LatencyResult, wanted: string): LatencyResult['subjects'][number]['interleaved'] {
+  const subject = result.subjects.find(({ name }) => name === wanted)
+  return subject === undefined || reasonOf(subject) !== undefined ? [] : subject.interleaved
+}
+
 function interleavedSection(result: LatencyResult): string {
-  const yardstick = result.subjects.find(({ name }) => name === kYardstick)?.interleaved ?? []
-  const ours = result.subjects.find(({ name }) => name === kOurs)?.interleaved ?? []
+  const yardstick = interleavedOf(result, kYardstick)
+  const ours = interleavedOf(result, kOurs)
   const columns = numberColumns('subject', ['runs', 'min ms', 'median ms', 'p99 ms', '× spawn', '95 %', '× wherry'])
-  const rows = result.subjects.map(({ name, interleaved, skipped, failed }) => {
-    if (interleaved.length === 0) return absentRow(name, skipped, failed)
+  const rows = result.subjects.map(({ name }) => {
+    const interleaved = interleavedOf(result, name)
+    if (interleaved.length === 0) return absentRow(name)
     const { count, min, median, p99 } = summarize(interleaved.map((sample) => sample.ms))
     const ratio = pairedRatio(interleaved, yardstick)
     const toOurs = pairedRatio(interleaved, ours)
@@ -75,7 +90,7 @@ function interleavedSection(result: LatencyResult): string {
       String(count),
       ...[min, median, p99].map(formatMs),
       formatRatio(ratio?.ratio ?? Number.NaN),
-      ratio === undefined ? '–' : `${formatMs(ratio.low)}–${formatMs(ratio.high)}`,
+      formatInterval(ratio),
       formatRatio(toOurs?.ratio ?? Number.NaN),
     ]
   })
@@ -94,8 +109,9 @@ function blockSection(result: LatencyResult): string {
     `machine ms/run, ${atOnce} at once`,
   ])
   const yardstick = result.subjects.find(({ name }) => name === kYardstick)?.sequential
-  const rows = result.subjects.map(({ name, sequential, concurrent, skipped, failed }) => {
-    if (sequential === undefined || concurrent === undefined) return absentRow(name, skipped, failed)
+  const rows = result.subjects.map(({ name, sequential, concurrent, ...absence }) => {
+    const isAbsent = reasonOf(absence) !== undefined
+    if (isAbsent || sequential === undefined || concurrent === undefined) return absentRow(name)
     const { median, p99 } = summarize(sequential.samples)
     return [
       name,
@@ -133,8 +149,9 @@ function enduranceSection(results: readonly EnduranceResult[]): string {
     'after close',
   ])
   const rows = results.map((result) => {
-    const { subject, durations, before, after, closed, skipped, failed } = result
-    if (before === undefined || after === undefined) return absentRow(subject, skipped, failed)
+    const { subject, durations, before, after, closed } = result
+    const isAbsent = reasonOf(result) !== undefined
+    if (isAbsent || before === undefined || after === undefined) return absentRow(subject)
     const drift = decileDrift(durations)
     const kCounts = ['descendants', 'fds', 'helperFds', 'mounts', 'cgroups', 'directories', 'namespaces'] as const
     const afterClose =
@@ -162,8 +179,8 @@ function eventLoopSection(results: readonly EventLoopResult[]): string {
     'busy max ms',
     'p99 above idle',
   ])
-  const rows = results.map(({ subject, runs, idle, busy, skipped, failed }) => {
-    if (idle === undefined || busy === undefined) return absentRow(subject, skipped, failed)
+  const rows = results.map(({ subject, runs, idle, busy, ...absence }) => {
+    if (reasonOf(absence) !== undefined || idle === undefined || busy === undefined) return absentRow(subject)
     return [subject, String(runs), ...[idle.p99, busy.p50, busy.p99, busy.max, busy.p99 - idle.p99].map(formatMs)]
   })
   return `P6, event-loop delay of the embedding process (1 ms of sampling included)\n\n${formatTable(columns, rows)}${absenceNotes(named(results))}`
@@ -173,15 +190,15 @@ function numberColumns(first: string, titles: readonly string[]): Column[] {
   return [{ title: first, align: 'left' }, ...titles.map((title): Column => ({ title, align: 'right' }))]
 }
 
-function absentRow(name: string, skipped: string | undefined, failed: string | undefined): string[] {
-  return [name, failed !== undefined ? 'FAILED' : skipped !== undefined ? 'skipped' : 'not measured']
+function absentRow(name: string): string[] {
+  return [name, 'not measured']
 }
 
 /** Says below a table why a subject is not in it. */
-function absenceNotes(subjects: readonly { name: string; skipped?: string; failed?: string }[]): string {
-  const notes = subjects.flatMap(({ name, skipped, failed }) => {
-    if (failed !== undefined) return [`- ${name} failed: ${failed}`]
-    return skipped === undefined ? [] : [`- ${name} skipped: ${skipped}`]
+function absenceNotes(subjects: readonly ({ name: string } & Absence)[]): string {
+  const notes = subjects.flatMap(({ name, ...absence }) => {
+    const reason = reasonOf(absence)
+    return reason === undefined ? [] : [`- ${name} not measured: ${reason}`]
   })
   return notes.length === 0 ? '' : `\n\n${notes.join('\n')}`
 }

@@ -19,12 +19,14 @@ export interface Summary {
   mean: number
 }
 
-/** A ratio of medians and the interval that holds it with 95 % confidence. */
+/** A ratio of medians and, where there are rounds enough, the interval that holds it with 95 % confidence. */
 export interface Ratio {
   ratio: number
-  low: number
-  high: number
+  interval: { low: number; high: number } | undefined
 }
+
+/** With fewer rounds a bootstrap draws from so few medians that its interval says nothing. */
+const kLeastRounds = 6
 
 /**
  * Reads a quantile of values that are sorted upwards, with linear interpolation between neighbours.
@@ -71,16 +73,18 @@ export function summarize(values: readonly number[]): Summary {
  * The interval is a bootstrap over whole rounds: a slow minute of the machine hits both subjects of a round,
  * so drawing rounds, and not single samples, keeps what they have in common.
  * @param resamples — how often to draw. Default: 1,000
- * @returns undefined where no round has both
+ * @returns undefined where no round has both; without an interval where fewer than six have
  */
 export function pairedRatio(of: readonly Sample[], to: readonly Sample[], resamples = 1_000): Ratio | undefined {
   const pairs = pairByRound(of, to)
   if (pairs.length === 0) return undefined
+  const ratio = ratioOfMedians(pairs)
+  if (pairs.length < kLeastRounds) return { ratio, interval: undefined }
   const random = seededRandom(pairs.length)
   const drawn: number[] = []
   for (let count = 0; count < resamples; count++) drawn.push(ratioOfMedians(draw(pairs, random)))
   const sorted = ascending(drawn)
-  return { ratio: ratioOfMedians(pairs), low: quantile(sorted, 0.025), high: quantile(sorted, 0.975) }
+  return { ratio, interval: { low: quantile(sorted, 0.025), high: quantile(sorted, 0.975) } }
 }
 
 type Pair = readonly [of: number, to: number]

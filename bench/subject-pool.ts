@@ -2,17 +2,16 @@
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findSeccompSource, makeFixtures } from './fixtures.ts'
+import type { Absence } from './job.ts'
 import { kDefaultCapabilities } from './oci-bundle.ts'
 import { countSeccompEntries, resolveDockerSeccomp } from './seccomp.ts'
 import { SkipError, type Subject } from './subject.ts'
 import { kCatalogue } from './subjects/catalogue.ts'
 
 /** A subject that is ready, or why it is not. */
-export interface PreparedSubject {
+export interface PreparedSubject extends Absence {
   name: string
   subject?: Subject
-  skipped?: string
-  failed?: string
 }
 
 /** Names of subjects whose failure is a failure of the benchmark; a peer that does not work here is skipped. */
@@ -79,6 +78,11 @@ export class SubjectPool {
 function countEntries(seccompSource: unknown): number {
   if (seccompSource === undefined) return 0
   return countSeccompEntries(resolveDockerSeccomp(seccompSource, process.arch, kDefaultCapabilities))
+}
+
+/** Writes into a result why it is not there, or not whole. */
+export function noteAbsence(result: Absence, error: unknown): void {
+  result[error instanceof SkipError ? 'skipped' : 'failed'] = describeError(error)
 }
 
 /** Says an error in one line, with its causes. */

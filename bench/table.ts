@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import type { Ratio } from './statistics.ts'
 
 /** A column of a table; numbers read better to the right. */
 export interface Column {
@@ -31,6 +32,12 @@ export function formatMs(ms: number): string {
 /** Writes a ratio: `0.83 ×`, `12.4 ×`. */
 export function formatRatio(ratio: number): string {
   return Number.isFinite(ratio) ? `${formatMs(ratio)} ×` : '–'
+}
+
+/** Writes the interval of a ratio: `0.41–0.76`, or `–` where there is none. */
+export function formatInterval(ratio: Ratio | undefined): string {
+  const interval = ratio?.interval
+  return interval === undefined ? '–' : `${formatMs(interval.low)}–${formatMs(interval.high)}`
 }
 
 /** Writes bytes as MB (10⁶), signed where asked for. */

@@ -1,40 +1,36 @@
 // SPDX-License-Identifier: MIT
+import { formatAbsence, formatContests } from './contest-report.ts'
 import type { TransferResult, TransferRow } from './job.ts'
-import { pairedRatio, summarize } from './statistics.ts'
-import { type Column, formatMs, formatRatio, formatTable } from './table.ts'
+import { kAtOnce, kPullNames, kPushNames } from './p3-names.ts'
+import { summarize } from './statistics.ts'
+import { formatMs } from './table.ts'
 
-/** The subject that is ours, by the kind of work. */
-export const kOurTransfers = { pull: 'wherry pull', push: 'wherry push' } as const
+/** For each kind of work: which subject is ours, and the most that it may take, as a multiple of a peer's time. */
+export const kTransferRules = {
+  pull: { ours: kPullNames.ours, limits: { [kPullNames.podman]: 0.5, [kPullNames.tar]: 1 } },
+  push: { ours: kPushNames.ours, limits: { [kPushNames.skopeo]: 1 } },
+} as const
 
-/** Writes the answer to a `transfer` job as titled tables: medians, and how many times as long as ours the others take. */
-export function formatTransfer({ rows, idle, skipped, failed }: TransferResult): string {
-  const columns: Column[] = [
-    ...['image', 'how'].map((title): Column => ({ title, align: 'left' })),
-    ...['runs', 'median ms', 'min ms', '× wherry', '95 %'].map((title): Column => ({ title, align: 'right' })),
+/** Writes the answer to a `transfer` job as a titled table: medians, and how long our event loop did not turn. */
+export function formatTransfer(result: TransferResult): string {
+  const title = [
+    `P3, a registry on loopback. Pulls end with files that can be run; tar unpacks local copies, ${kAtOnce} at once, no network.`,
+    'Pushes go to a registry that has nothing. A pull of wherry ends with all on the disk.',
   ]
-  const table = formatTable(columns, rows.flatMap(rowsOf))
-  const delays = rows
-    .map(
-      ({ work, image, loops }) =>
-        `- event loop, ${work} of ${image}: p99 ${middleP99(loops)} ms (median of the trials)`,
-    )
-    .join('\n')
-  const idleNote = idle === undefined ? '' : ` (idle: ${formatMs(idle.p99)} ms, 1 ms of sampling included)`
-  const note =
-    failed !== undefined ? `\n\n- failed: ${failed}` : skipped !== undefined ? `\n\n- skipped: ${skipped}` : ''
-  return `P3, a registry on loopback; pulls end with files that can be run\n\n${table}\n\n${delays}${idleNote}${note}`
+  const groups = result.rows.map(({ work, image, contenders }) => ({
+    labels: [image],
+    contenders,
+    ...kTransferRules[work],
+  }))
+  const delays = result.rows.map(delayNote).join('\n')
+  const idle =
+    result.idle === undefined ? '' : ` (idle: ${formatMs(result.idle.p99)} ms, 1 ms of sampling is in all of them)`
+  const loops = delays === '' ? '' : `\n\n${delays}${idle}`
+  return `${title.join('\n')}\n\n${formatContests(['image'], groups)}${loops}${formatAbsence(result)}`
 }
 
-function rowsOf({ work, image, samples }: TransferRow): string[][] {
-  const ours = samples[kOurTransfers[work]] ?? []
-  return Object.entries(samples).map(([name, own]) => {
-    const { count, median, min } = summarize(own.map(({ ms }) => ms))
-    const ratio = pairedRatio(own, ours)
-    const range = ratio === undefined ? '–' : `${formatMs(ratio.low)}–${formatMs(ratio.high)}`
-    return [image, name, String(count), formatMs(median), formatMs(min), formatRatio(ratio?.ratio ?? Number.NaN), range]
-  })
-}
-
-function middleP99(loops: TransferRow['loops']): string {
-  return formatMs(summarize(loops.map(({ p99 }) => p99)).median)
+function delayNote({ work, image, contenders }: TransferRow): string {
+  const ours = contenders.find(({ name }) => name === kTransferRules[work].ours)
+  const { median } = summarize((ours?.loops ?? []).map(({ p99 }) => p99))
+  return `- event loop, ${work} of ${image}: p99 ${formatMs(median)} ms (median of the trials)`
 }

@@ -1,119 +1,118 @@
 // SPDX-License-Identifier: MIT
 // P3: from a registry on loopback to ready-to-run, and the way there, beside podman, skopeo with umoci, and GNU tar.
 import { mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { findExecutable, requireSuccess } from './command.ts'
+import { holdContest } from './contest.ts'
 import { watchLoop } from './event-loop.ts'
-import type { Job, LoopDelay, TransferResult, TransferRow } from './job.ts'
+import { missingRoom } from './files.ts'
+import type { Job, TransferResult } from './job.ts'
+import { type Random, seededRandom } from './random.ts'
 import { BenchRegistry } from './registry.ts'
-import { describeError } from './subject-pool.ts'
-import { kPullSubjects, kPushSubjects, type TransferImage, type TransferSubject } from './transfer-subjects.ts'
-import { kLayerCount, makeUnpackLayers } from './unpack-layers.ts'
+import { SkipError } from './subject.ts'
+import { describeError, noteAbsence } from './subject-pool.ts'
+import { kPullSubjects, kPushSubjects, type TransferImage } from './transfer-subjects.ts'
+import { findUnpackLayers, kLayerCount } from './unpack-layers.ts'
 
 const kIdleMs = 2_000
+const kTools = ['docker-registry', 'skopeo', 'umoci', 'gzip', 'tar'] as const
+/** The images twice, in a layout and in a registry, and what the largest trial makes: a tree, two copies of the blobs. */
+const kRoomBytes = 1.2e9
 
 /** Pulls and pushes the same images in turn with every subject, each time into an empty place. */
 export async function measureTransfer(job: Job & { kind: 'transfer' }, signal: AbortSignal): Promise<TransferResult> {
   const result: TransferResult = { kind: 'transfer', subject: 'wherry', rows: [] }
-  const reason = await whyNot()
-  if (reason !== undefined) return { ...result, skipped: reason }
+  const { directory } = job
   let registry: BenchRegistry | undefined
   try {
-    await mkdir(job.directory, { recursive: true })
-    registry = await BenchRegistry.start(join(job.directory, 'registry'))
+    await mkdir(directory, { recursive: true })
+    await requireTools()
+    const shared = join(dirname(directory), 'layers')
+    await findUnpackLayers(shared, signal)
+    const missing = await missingRoom(directory, kRoomBytes)
+    if (missing !== undefined) throw new SkipError(missing)
+    registry = await BenchRegistry.start(join(directory, 'registry'))
+    const images = await makeImages({ directory, shared, host: registry.host, signal })
     result.idle = await watchLoop(() => delay(kIdleMs))
-    for (const image of await makeImages(job.directory, registry.host, signal)) {
-      for (const [work, subjects] of [['pull', kPullSubjects] as const, ['push', kPushSubjects] as const]) {
-        if (signal.aborted) break
-        result.rows.push(await measureWork(job, { work, image, subjects }))
-      }
-    }
+    await measureImages(images, job, result, signal)
   } catch (error) {
-    result.failed = describeError(error)
+    noteAbsence(result, error)
   } finally {
     await registry?.close()
   }
   return result
 }
 
-async function whyNot(): Promise<string | undefined> {
-  if (process.geteuid?.() !== 0) return 'owners and devices need root'
-  for (const name of ['docker-registry', 'skopeo', 'umoci', 'podman', 'tar', 'gzip', 'mmdebstrap']) {
-    if (name === 'mmdebstrap' && process.env.WHERRY_TEST_DEBIAN_TAR !== undefined) continue
-    if ((await findExecutable(name)) === undefined) return `${name} is not installed`
+async function measureImages(
+  images: readonly TransferImage[],
+  { directory, rounds, seed }: Job & { kind: 'transfer' },
+  result: TransferResult,
+  signal: AbortSignal,
+): Promise<void> {
+  const random: Random = seededRandom(seed)
+  for (const image of images) {
+    for (const [work, subjects] of [['pull', kPullSubjects] as const, ['push', kPushSubjects] as const]) {
+      if (signal.aborted) return
+      const contenders = subjects.map((subject) => subject(image))
+      const options = { directory, rounds, random, signal }
+      result.rows.push({ work, image: image.name, contenders: await holdContest(contenders, options) })
+    }
   }
-  return undefined
 }
 
-async function makeImages(directory: string, host: string, signal: AbortSignal): Promise<TransferImage[]> {
-  const layers = await makeUnpackLayers(join(directory, 'layers'), signal)
-  const images: TransferImage[] = []
+async function requireTools(): Promise<void> {
+  if (process.geteuid?.() !== 0) throw new SkipError('owners and devices need root')
+  for (const name of kTools) {
+    if ((await findExecutable(name)) === undefined) throw new SkipError(`${name} is not installed`)
+  }
+}
+
+interface ImagePlan {
+  directory: string
+  /** Where the layers are. */
+  shared: string
+  host: string
+  signal: AbortSignal
+}
+
+/** @throws {SkipError} where a tool cannot make one: there is nothing to measure then. */
+async function makeImages(plan: ImagePlan): Promise<TransferImage[]> {
+  const layers = await findUnpackLayers(plan.shared, plan.signal)
   const kinds = { 'Debian minbase': [layers.gzip], [`Debian, ${kLayerCount} layers`]: layers.parts }
+  const images: TransferImage[] = []
   for (const [index, [name, archives]] of Object.entries(kinds).entries()) {
-    const layout = join(directory, `layout-${index}`)
-    const image = `${layout}:x`
-    await requireSuccess('umoci', ['init', '--layout', layout])
-    await requireSuccess('umoci', ['new', '--image', image])
-    for (const archive of archives) {
-      const plain = join(directory, 'layer.tar')
-      await requireSuccess('sh', ['-c', 'gzip -dc "$0" > "$1"', archive, plain])
-      await requireSuccess('umoci', ['raw', 'add-layer', '--image', image, plain])
-      await rm(plain)
-    }
-    const reference = `${host}/bench-${index}:1`
-    const target = ['--dest-tls-verify=false', `oci:${image}`, `docker://${reference}`]
-    await requireSuccess('skopeo', ['copy', '--quiet', ...target])
-    images.push({ name, reference, layout: `oci:${image}`, blobs: await layersOf(reference, layout) })
+    const paths = archives.map(({ path }) => path)
+    const image = makeImage(plan, { index, name, paths }).catch((error: unknown) => {
+      throw new SkipError(`no image: ${describeError(error)}`)
+    })
+    images.push(await image)
   }
   return images
+}
+
+async function makeImage(
+  { directory, host, signal }: ImagePlan,
+  { index, name, paths }: { index: number; name: string; paths: readonly string[] },
+): Promise<TransferImage> {
+  const layout = join(directory, `layout-${index}`)
+  const image = `${layout}:x`
+  await requireSuccess('umoci', ['init', '--layout', layout], { signal })
+  await requireSuccess('umoci', ['new', '--image', image], { signal })
+  for (const path of paths) {
+    const plain = join(directory, 'layer.tar')
+    await requireSuccess('sh', ['-c', 'gzip -dc "$0" > "$1"', path, plain], { signal })
+    await requireSuccess('umoci', ['raw', 'add-layer', '--image', image, plain], { signal })
+    await rm(plain)
+  }
+  const reference = `${host}/bench-${index}:1`
+  const target = ['--dest-tls-verify=false', `oci:${image}`, `docker://${reference}`]
+  await requireSuccess('skopeo', ['copy', '--quiet', ...target], { signal })
+  return { name, reference, layout, blobs: await layersOf(reference, layout) }
 }
 
 async function layersOf(reference: string, layout: string): Promise<string[]> {
   const text = await requireSuccess('skopeo', ['inspect', '--raw', '--tls-verify=false', `docker://${reference}`])
   const { layers } = JSON.parse(text) as { layers: { digest: string }[] }
   return layers.map(({ digest }) => join(layout, 'blobs', digest.replace(':', '/')))
-}
-
-interface Work {
-  work: 'pull' | 'push'
-  image: TransferImage
-  subjects: ReadonlyMap<string, TransferSubject>
-}
-
-async function measureWork(job: Job & { kind: 'transfer' }, { work, image, subjects }: Work): Promise<TransferRow> {
-  const row: TransferRow = { work, image: image.name, samples: {}, loops: [] }
-  const names = [...subjects.keys()]
-  for (const name of names) row.samples[name] = []
-  // The first round finds caches cold for one and warm for the other.
-  for (let round = -1; round < job.rounds; round++) {
-    for (const name of round % 2 === 0 ? names : [...names].reverse()) {
-      const subject = subjects.get(name)
-      if (subject === undefined) continue
-      const { ms, loop } = await timeTrial(subject, image, join(job.directory, 'trial'))
-      if (round < 0) continue
-      row.samples[name]?.push({ round, ms })
-      if (name.startsWith('wherry')) row.loops.push(loop)
-    }
-  }
-  return row
-}
-
-async function timeTrial(
-  subject: TransferSubject,
-  image: TransferImage,
-  directory: string,
-): Promise<{ ms: number; loop: LoopDelay }> {
-  await mkdir(directory)
-  const trial = await subject(image, directory)
-  try {
-    // What others have written is not for this one to wait for.
-    await requireSuccess('sync', ['-f', directory])
-    const start = performance.now()
-    const loop = await watchLoop(trial.run)
-    return { ms: performance.now() - start, loop }
-  } finally {
-    await trial.after?.()
-    await rm(directory, { recursive: true, force: true })
-  }
 }

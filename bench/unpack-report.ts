@@ -1,29 +1,22 @@
 // SPDX-License-Identifier: MIT
+import { formatAbsence, formatContests } from './contest-report.ts'
 import type { UnpackResult } from './job.ts'
-import { pairedRatio, summarize } from './statistics.ts'
-import { type Column, formatMs, formatRatio, formatTable } from './table.ts'
+import { kUnpackNames } from './p3-names.ts'
 
-const kTitles = ['runs', 'tar ms', 'wherry ms', '× tar', '95 %']
+/** The most that unpacking may take, as a multiple of GNU tar's time: of tar that leaves writing to the kernel. */
+export const kUnpackLimits = { [kUnpackNames.tar]: 1 }
 
 /** Writes the answer to an `unpack` job as a titled table: medians. */
-export function formatUnpack({ rows, skipped, failed }: UnpackResult): string {
-  const columns: Column[] = [
-    ...['layers', 'place', 'ends'].map((title): Column => ({ title, align: 'left' })),
-    ...kTitles.map((title): Column => ({ title, align: 'right' })),
+export function formatUnpack(result: UnpackResult): string {
+  const title = [
+    'P3, layers unpacked by GNU tar and by wherry, which checks the digests of both forms.',
+    'wherry ends with all on the disk (syncfs), tar does not; the target is judged by that pair.',
   ]
-  const cells = rows.map(({ work, place, durable, tar, wherry }) => {
-    const ratio = pairedRatio(wherry, tar)
-    return [
-      work,
-      place,
-      durable ? 'on the disk' : 'written',
-      String(wherry.length),
-      ...[tar, wherry].map((samples) => formatMs(summarize(samples.map(({ ms }) => ms)).median)),
-      formatRatio(ratio?.ratio ?? Number.NaN),
-      ratio === undefined ? '–' : `${formatMs(ratio.low)}–${formatMs(ratio.high)}`,
-    ]
-  })
-  const note =
-    failed !== undefined ? `\n\n- failed: ${failed}` : skipped !== undefined ? `\n\n- skipped: ${skipped}` : ''
-  return `P3, layers unpacked (digests verified) beside GNU tar -xpf\n\n${formatTable(columns, cells)}${note}`
+  const groups = result.rows.map(({ layers, place, ...row }) => ({
+    labels: [layers, place],
+    ours: kUnpackNames.ours,
+    limits: kUnpackLimits,
+    ...row,
+  }))
+  return `${title.join('\n')}\n\n${formatContests(['layers', 'place'], groups)}${formatAbsence(result)}`
 }

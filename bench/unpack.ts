@@ -3,114 +3,136 @@
 import { mkdtemp, rm, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Unpacker } from '../lib/layer/unpacker.ts'
-import { findExecutable, requireSuccess } from './command.ts'
+import { type Contender, holdContest } from './contest.ts'
+import { missingRoom } from './files.ts'
 import type { Job, UnpackResult, UnpackRow } from './job.ts'
-import { describeError } from './subject-pool.ts'
-import { kLayerCount, makeUnpackLayers, type UnpackLayers } from './unpack-layers.ts'
+import { kAtOnce, kUnpackNames } from './p3-names.ts'
+import { type Random, seededRandom } from './random.ts'
+import { noteAbsence } from './subject-pool.ts'
+import { type Archive, findUnpackLayers, kLayerCount, type UnpackLayers } from './unpack-layers.ts'
+import { prepareUntar } from './untar.ts'
 
 const kTmpfs = 0x01021994
 const kSharedMemory = '/dev/shm'
 
-interface Case {
-  place: string
+/** A file system to unpack to. */
+interface Place {
+  name: string
   directory: string
-  work: string
-  archives: readonly string[]
-  durable: boolean
+  /** In memory there is nothing to sync, and removing files does not slow down those who make the next. */
+  inMemory: boolean
+}
+
+interface Contest {
+  place: Place
+  unpacker: Unpacker
+  treeBytes: number
+  rounds: number
+  random: Random
+  signal: AbortSignal
 }
 
 /** Unpacks the same archives in turn with GNU tar and with the library, into the same file system. */
 export async function measureUnpack(job: Job & { kind: 'unpack' }, signal: AbortSignal): Promise<UnpackResult> {
   const result: UnpackResult = { kind: 'unpack', subject: 'wherry', rows: [] }
-  const reason = await whyNot()
-  if (reason !== undefined) return { ...result, skipped: reason }
-  const directories: string[] = []
   // One for all, as an engine has it: its threads stay warm between layers.
-  const unpacker = new Unpacker()
+  const unpacker = new Unpacker({ maxPairs: kAtOnce })
+  const random = seededRandom(job.seed)
   try {
-    const layers = await makeUnpackLayers(join(job.directory, 'layers'), signal)
-    for (const parent of await places(job.directory)) directories.push(await mkdtemp(join(parent, 'wherry-unpack-')))
-    for (const one of directories.flatMap((directory) => casesIn(directory, layers))) {
-      if (signal.aborted) break
-      result.rows.push(await measureCase(one, unpacker, job.rounds))
+    if (process.geteuid?.() !== 0) return { ...result, skipped: 'owners and devices need root' }
+    const layers = await findUnpackLayers(join(dirname(job.directory), 'layers'), signal)
+    for (const place of await findPlaces(dirname(job.directory))) {
+      const directory = await mkdtemp(join(place.directory, 'wherry-unpack-'))
+      try {
+        const common = { unpacker, treeBytes: layers.treeBytes, rounds: job.rounds, random, signal }
+        for (const work of listWorks(layers)) {
+          if (signal.aborted) break
+          result.rows.push(await measureRow(work, { ...common, place: { ...place, directory } }))
+        }
+      } finally {
+        await rm(directory, { recursive: true, force: true })
+      }
     }
   } catch (error) {
-    result.failed = describeError(error)
+    noteAbsence(result, error)
   } finally {
     await unpacker.close()
-    for (const directory of directories) await rm(directory, { recursive: true, force: true })
   }
   return result
 }
 
-async function whyNot(): Promise<string | undefined> {
-  if (process.geteuid?.() !== 0) return 'owners and devices need root'
-  for (const name of ['tar', 'gzip', 'sync', 'mmdebstrap']) {
-    if (name === 'mmdebstrap' && process.env.WHERRY_TEST_DEBIAN_TAR !== undefined) continue
-    if ((await findExecutable(name)) === undefined) return `${name} is not installed`
-  }
-  return undefined
+/** Where temporary files are, and in memory. */
+async function findPlaces(own: string): Promise<Place[]> {
+  const isTmpfs = (path: string) =>
+    statfs(path).then(
+      ({ type }) => type === kTmpfs,
+      () => false,
+    )
+  if (await isTmpfs(own)) return [{ name: 'tmpfs', directory: own, inMemory: true }]
+  const places: Place[] = [{ name: 'temporary directory', directory: own, inMemory: false }]
+  if (await isTmpfs(kSharedMemory)) places.push({ name: 'tmpfs', directory: kSharedMemory, inMemory: true })
+  return places
 }
 
-/** Where to unpack to: where temporary files are, and in memory. */
-async function places(directory: string): Promise<string[]> {
-  const inMemory = await statfs(kSharedMemory).then(
-    ({ type, bavail, bsize }) => type === kTmpfs && bavail * bsize > 1e9,
-    () => false,
-  )
-  const own = dirname(directory)
-  const isSame = (await statfs(own)).type === kTmpfs
-  return inMemory && !isSame ? [own, kSharedMemory] : [own]
+interface Work {
+  layers: string
+  archives: readonly Archive[]
 }
 
-function casesIn(directory: string, layers: UnpackLayers): Case[] {
-  const place = directory.startsWith(kSharedMemory) ? 'tmpfs' : 'temporary directory'
-  const works: [string, readonly string[]][] = [
-    ['Debian minbase, gzip', [layers.gzip]],
-    ['Debian minbase, plain', [layers.plain]],
-    [`${kLayerCount} layers, gzip`, layers.parts],
+function listWorks({ gzip, plain, parts }: UnpackLayers): Work[] {
+  return [
+    { layers: 'Debian minbase, gzip', archives: [gzip] },
+    { layers: 'Debian minbase, plain', archives: [plain] },
+    { layers: `${kLayerCount} layers, gzip, ${kAtOnce} at once`, archives: parts },
   ]
-  return works.flatMap(([work, archives]) =>
-    // In memory there is nothing to sync.
-    (place === 'tmpfs' ? [false] : [false, true]).map((durable) => ({ place, directory, work, archives, durable })),
-  )
 }
 
-async function measureCase(one: Case, unpacker: Unpacker, rounds: number): Promise<UnpackRow> {
-  // Trees stay until the case is over: for some seconds ext4 is slow to make files where it has just removed many.
-  const made: string[] = []
-  const row: UnpackRow = { place: one.place, work: one.work, durable: one.durable, tar: [], wherry: [] }
-  for (let round = -1; round < rounds; round++) {
-    const order = round % 2 === 0 ? (['tar', 'wherry'] as const) : (['wherry', 'tar'] as const)
-    for (const name of order) {
-      const target = join(one.directory, `${name}-${made.length}`)
-      made.push(target)
-      await requireSuccess('sync', ['-f', one.directory])
-      const start = performance.now()
-      await (name === 'tar' ? unpackWithTar(one, target) : unpackWithWherry(one, target, unpacker))
-      const ms = performance.now() - start
-      // The round before the first is for the caches.
-      if (round >= 0) row[name].push({ round, ms })
-    }
-  }
-  for (const target of made) await rm(target, { recursive: true, force: true })
+async function measureRow({ layers, archives }: Work, contest: Contest): Promise<UnpackRow> {
+  const { place, treeBytes, rounds, random, signal } = contest
+  const contenders = listContenders(archives, contest)
+  const row: UnpackRow = { layers, place: place.name, contenders: [] }
+  // On a disk trees stay until the row is over: for some seconds ext4 is slow to make files where it has just removed many.
+  const keep = !place.inMemory
+  const trees = keep ? contenders.length * (rounds + 1) : 1
+  const missing = await missingRoom(place.directory, trees * treeBytes)
+  if (missing !== undefined) return { ...row, skipped: missing }
+  row.contenders = await holdContest(contenders, { directory: place.directory, rounds, random, signal, keep })
   return row
 }
 
-async function unpackWithTar({ archives, durable }: Case, target: string): Promise<void> {
-  for (const [index, archive] of archives.entries()) {
-    const directory = join(target, String(index))
-    await requireSuccess('mkdir', ['-p', directory])
-    await requireSuccess('tar', ['--numeric-owner', '--xattrs', '-xpf', archive, '-C', directory])
-  }
-  if (durable) await requireSuccess('sync', ['-f', target])
+function listContenders(archives: readonly Archive[], { place, unpacker }: Contest): Contender[] {
+  const paths = archives.map(({ path }) => path)
+  const tar = (name: string, synced: boolean): Contender => ({
+    name,
+    needs: ['tar', 'gzip'],
+    prepare: ({ directory }) => prepareUntar(paths, directory, { synced }),
+  })
+  const ours = (name: string, durable: boolean): Contender => ({
+    name,
+    ours: true,
+    prepare: async ({ directory }) => {
+      return () => unpackAll(unpacker, { archives, directory, durable })
+    },
+  })
+  const inAnyPlace = [ours(kUnpackNames.ours, true), tar(kUnpackNames.tar, false)]
+  if (place.inMemory) return inAnyPlace
+  return [...inAnyPlace, ours(kUnpackNames.oursUnsynced, false), tar(kUnpackNames.tarSynced, true)]
 }
 
-async function unpackWithWherry({ archives, durable }: Case, target: string, unpacker: Unpacker): Promise<void> {
-  await requireSuccess('mkdir', ['-p', target])
-  await Promise.all(
-    archives.map((source, index) =>
-      unpacker.unpack({ source, layer: source, targetDir: join(target, String(index)), durable }),
-    ),
-  )
+/** Digests of both forms are checked, as in a pull. */
+async function unpackAll(
+  unpacker: Unpacker,
+  { archives, directory, durable }: { archives: readonly Archive[]; directory: string; durable: boolean },
+): Promise<void> {
+  const jobs = archives.map(({ path, digest, diffId }, index) => {
+    const expected = { expectedDigest: digest, expectedDiffId: diffId }
+    return unpacker.unpack({
+      source: path,
+      layer: path,
+      targetDir: join(directory, String(index)),
+      durable,
+      ...expected,
+    })
+  })
+  await Promise.all(jobs)
 }

@@ -14,7 +14,7 @@ export class BubblewrapSubject implements Subject {
 
   async prepare(): Promise<void> {
     this.#executable = (await findExecutable('bwrap')) ?? ''
-    if (this.#executable === '') throw new SkipError('not installed')
+    if (this.#executable === '') throw new SkipError('bwrap is not installed')
   }
 
   async trial(): Promise<void> {

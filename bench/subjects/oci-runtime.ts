@@ -25,10 +25,10 @@ export class OciRuntimeSubject implements Subject {
   }
 
   async prepare(): Promise<void> {
-    if (process.getuid?.() !== 0) throw new SkipError('needs root')
+    if (process.getuid?.() !== 0) throw new SkipError(`${this.name} needs root here`)
     this.#executable = (await findExecutable(this.name)) ?? ''
-    if (this.#executable === '') throw new SkipError('not installed')
-    if (this.name === 'crun' && (await isHybridHost())) throw new SkipError('refuses a host with cgroup v1 and v2')
+    if (this.#executable === '') throw new SkipError(`${this.name} is not installed`)
+    if (this.name === 'crun' && (await isHybridHost())) throw new SkipError('crun refuses a host with cgroup v1 and v2')
     for (let slot = 0; slot < kSlots; slot++) await this.#makeBundle(slot)
   }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { findExecutable, requireSuccess, runCommand } from '../command.ts'
+import { findExecutable } from '../command.ts'
 import { removeCgroups } from '../files.ts'
+import { PodmanStorage } from '../podman-storage.ts'
 import { SkipError, type Subject, type SubjectContext } from '../subject.ts'
 
 const kImage = 'localhost/wherry-bench:latest'
@@ -11,17 +10,16 @@ const kImage = 'localhost/wherry-bench:latest'
 export class PodmanSubject implements Subject {
   readonly name = 'podman'
   readonly #context: SubjectContext
-  #executable = ''
+  #storage: PodmanStorage | undefined
 
   constructor(context: SubjectContext) {
     this.#context = context
   }
 
   async prepare(): Promise<void> {
-    this.#executable = (await findExecutable('podman')) ?? ''
-    if (this.#executable === '') throw new SkipError('not installed')
-    await mkdir(join(this.#context.directory, 'tmp'), { recursive: true })
-    await this.#podman(['import', '--quiet', this.#context.rootfsTar, kImage])
+    if ((await findExecutable('podman')) === undefined) throw new SkipError('podman is not installed')
+    this.#storage = await PodmanStorage.make(this.#context.directory)
+    await this.#storage.podman(['import', '--quiet', this.#context.rootfsTar, kImage])
   }
 
   async trial(): Promise<void> {
@@ -34,36 +32,12 @@ export class PodmanSubject implements Subject {
       '--ulimit',
       'nproc=1000:1000',
     ]
-    await this.#podman(['run', '--rm', '--network=none', ...limits, kImage, '/bin/true'])
+    await this.#storage?.podman(['run', '--rm', '--network=none', ...limits, kImage, '/bin/true'])
   }
 
   async dispose(): Promise<void> {
-    if (this.#executable === '') return
-    await runCommand(this.#executable, [...this.#storage(), 'system', 'reset', '--force'], { env: this.#environment() })
+    if (this.#storage === undefined) return
+    await this.#storage.unmount()
     await removeCgroups(this.#context.cgroupName)
-  }
-
-  #podman(args: readonly string[]): Promise<string> {
-    return requireSuccess(this.#executable, [...this.#storage(), ...args], { env: this.#environment() })
-  }
-
-  #storage(): string[] {
-    const { directory } = this.#context
-    return [
-      '--root',
-      join(directory, 'storage'),
-      '--runroot',
-      join(directory, 'run'),
-      '--tmpdir',
-      join(directory, 'tmp'),
-      '--cgroup-manager',
-      'cgroupfs',
-      '--events-backend',
-      'none',
-    ]
-  }
-
-  #environment(): NodeJS.ProcessEnv {
-    return { ...process.env, TMPDIR: join(this.#context.directory, 'tmp') }
   }
 }

@@ -24,6 +24,11 @@ test('--short does less, and --trials has the last word', () => {
   assert.equal(parse('--short', '--trials', '7').latency.rounds, 7)
 })
 
+test('a short run measures dockerd at the first size only', () => {
+  assert.deepEqual(parse('--short').firstSizeOnly, ['dockerd'])
+  assert.deepEqual(parse().firstSizeOnly, [])
+})
+
 test('--only and --subjects choose, in the order of the tables', () => {
   assert.deepEqual(parse('--only', 'P6,P1').parts, ['P1', 'P6'])
   assert.deepEqual(parse('--subjects', 'crun, wherry').subjects, ['wherry', 'crun'])

@@ -32,7 +32,7 @@ test('summarize of nothing counts 0 and is NaN elsewhere', () => {
 test('pairedRatio uses only the rounds that both took part in', () => {
   const spawn = [2, 2, 2, 50].map((ms, round) => ({ round, ms }))
   const other = [6, 6, 6].map((ms, round) => ({ round, ms }))
-  assert.deepEqual(pairedRatio(other, spawn), { ratio: 3, low: 3, high: 3 })
+  assert.equal(pairedRatio(other, spawn)?.ratio, 3)
   assert.equal(pairedRatio(other, [{ round: 9, ms: 1 }]), undefined)
 })
 
@@ -41,9 +41,16 @@ test('pairedRatio holds its interval around the ratio, the same at each call', (
   const base = Array.from({ length: 60 }, (_, round) => ({ round, ms: 4 + random() }))
   const twice = base.map(({ round, ms }) => ({ round, ms: ms * 2 + random() - 0.5 }))
   const answer = pairedRatio(twice, base)
-  assert.ok(answer !== undefined && answer.low <= answer.ratio && answer.ratio <= answer.high)
+  assert.ok(answer?.interval !== undefined)
+  assert.ok(answer.interval.low <= answer.ratio && answer.ratio <= answer.interval.high)
   assert.ok(Math.abs(answer.ratio - 2) < 0.1)
   assert.deepEqual(pairedRatio(twice, base), answer)
+})
+
+test('pairedRatio has no interval under six rounds', () => {
+  const samples = (count: number, ms: number) => Array.from({ length: count }, (_, round) => ({ round, ms }))
+  assert.deepEqual(pairedRatio(samples(5, 6), samples(9, 2)), { ratio: 3, interval: undefined })
+  assert.deepEqual(pairedRatio(samples(6, 6), samples(9, 2)), { ratio: 3, interval: { low: 3, high: 3 } })
 })
 
 test('decileDrift compares the first tenth with the last', () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatMegabytes, formatMs, formatRatio, formatTable } from '../../../bench/table.ts'
+import { formatInterval, formatMegabytes, formatMs, formatRatio, formatTable } from '../../../bench/table.ts'
 
 test('formatTable lines up columns as Markdown, numbers to the right', () => {
   const columns = [
@@ -22,6 +22,12 @@ test('formatTable keeps a cell in its cell', () => {
 
 test('formatMs keeps three significant digits', () => {
   assert.deepEqual([0.1234, 4.523, 38.06, 989.4, Number.NaN].map(formatMs), ['0.12', '4.52', '38.1', '989', '–'])
+})
+
+test('formatInterval has a dash where there is no interval', () => {
+  assert.equal(formatInterval({ ratio: 1, interval: { low: 0.5, high: 12.34 } }), '0.50–12.3')
+  assert.equal(formatInterval({ ratio: 1, interval: undefined }), '–')
+  assert.equal(formatInterval(undefined), '–')
 })
 
 test('formatRatio and formatMegabytes carry their units', () => {
