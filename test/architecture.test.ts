@@ -6,10 +6,11 @@ import { test } from 'node:test'
 import { packageRoot } from './helpers/package-root.ts'
 
 /*
- * The import rule: public classes → effects → pure. A module may import from its own level and from those below.
+ * The import rule: public classes → effects → pure. A module may import from its own level and from those below. The command line
+ * stands above all of it, and imports nothing but the public door.
  * lib/cgroup and lib/host are both: there a module that touches the host, by itself or by what it imports, is an effect.
  */
-const LEVELS = ['base', 'pure', 'effects', 'public'] as const
+const LEVELS = ['base', 'pure', 'effects', 'public', 'cli'] as const
 type Level = (typeof LEVELS)[number]
 
 const BASE = new Set(['lib/errors.ts'])
@@ -26,6 +27,8 @@ const EFFECT_FOLDERS = new Set([
   'net',
 ])
 const MIXED_FOLDERS = new Set(['cgroup', 'host'])
+const CLI_FOLDER = 'cli'
+const CLI_PACKAGES = ['commander', 'cli-progress']
 
 /** Builtins that only compute. Any other one makes a module an effect. */
 const HARMLESS_BUILTINS = /^node:(path|path\/posix|util|buffer|url|crypto|stream)$/
@@ -62,6 +65,30 @@ test('imports go from public classes to effects to pure code', () => {
   assert.deepEqual(offences, [])
 })
 
+test('the command line uses the library as its users do, and nothing else uses what it needs', () => {
+  const cli = sources.filter((file) => folderOf(file) === CLI_FOLDER)
+  const inward = cli.flatMap((file) =>
+    importsOf(file)
+      .filter((target) => folderOf(target) !== CLI_FOLDER && target !== 'lib/index.ts')
+      .map((target) => `${file} imports ${target}`),
+  )
+  const outward = sources
+    .filter((file) => folderOf(file) !== CLI_FOLDER)
+    .flatMap((file) =>
+      specifiersOf(file, true)
+        .filter((name) => CLI_PACKAGES.includes(name))
+        .map((name) => `${file} imports ${name}`),
+    )
+  // What draws is loaded when there is a terminal; the library, when a command needs it.
+  const eager = cli.flatMap((file) =>
+    staticSpecifiersOf(file)
+      .filter((name) => name === 'cli-progress' || name.endsWith('/index.ts'))
+      .map((name) => `${file} imports ${name} at once`),
+  )
+  assert.ok(cli.length > 0)
+  assert.deepEqual([...inward, ...outward, ...eager], [])
+})
+
 test('pure code imports no builtin that has effects', () => {
   const offences = sources
     .filter((file) => PURE_FOLDERS.has(folderOf(file)))
@@ -78,7 +105,7 @@ test('only the launcher and the listed helpers import the addon', () => {
 })
 
 test('every folder of lib/ has a level', () => {
-  const known = new Set([...PURE_FOLDERS, ...EFFECT_FOLDERS, ...MIXED_FOLDERS, ''])
+  const known = new Set([...PURE_FOLDERS, ...EFFECT_FOLDERS, ...MIXED_FOLDERS, CLI_FOLDER, ''])
   assert.deepEqual(
     [...new Set(sources.map(folderOf))].filter((folder) => !known.has(folder)),
     [],
@@ -141,6 +168,7 @@ function levelOf(file: string): Level {
   if (BASE.has(file)) return 'base'
   const folder = folderOf(file)
   if (folder === '') return 'public'
+  if (folder === CLI_FOLDER) return 'cli'
   if (PURE_FOLDERS.has(folder)) return 'pure'
   if (MIXED_FOLDERS.has(folder)) return isEffect(file) ? 'effects' : 'pure'
   return 'effects'
@@ -183,6 +211,11 @@ function resolveAll(file: string, specifiers: string[]): string[] {
 
 function specifiersOf(file: string, withTypes: boolean): string[] {
   return specifiersIn(withoutComments(file), withTypes)
+}
+
+/** What is loaded with the file itself. */
+function staticSpecifiersOf(file: string): string[] {
+  return specifiersIn(withoutComments(file).replace(/\bimport\('[^']+'\)/g, ''), false)
 }
 
 function specifiersIn(source: string, withTypes: boolean): string[] {

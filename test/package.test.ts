@@ -54,6 +54,24 @@ test('installed without scripts, it loads and names its exports', async () => {
   assert.match(result.stdout, /\bContainer\b.*\bImage\b/)
 })
 
+test('its command runs', async () => {
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
+  assert.equal(await runOk('npx', ['--no-install', 'wherry', '--version'], { cwd: project }), `${version}\n`)
+  const help = await runOk('npx', ['--no-install', 'wherry', 'run', '--help'], { cwd: project })
+  assert.match(help, /^Usage: wherry run \[options\] <image>/)
+})
+
+test('the library loads nothing that only the command needs', async () => {
+  const source = `
+    import { createRequire } from 'node:module'
+    await import('wherry')
+    const loaded = Object.keys(createRequire(import.meta.url).cache)
+    console.log(JSON.stringify(loaded.filter((file) => /commander|cli-progress/.test(file))))`
+  const result = await runModule(source, { cwd: project })
+  assert.equal(result.stderr, '')
+  assert.equal(result.stdout, '[]\n')
+})
+
 test('installed without scripts, it runs a container', async (t) => {
   if (!needs(t, 'root', 'overlay')) return
   const source = `

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+import type { ImageFilters } from '../../index.ts'
+import { CliError, kFlagError } from '../errors.ts'
+
+/** Filters of `wherry images` and `wherry image prune`, by Docker's words. */
+const kListFields = { reference: 'list', label: 'list', 'label!': 'list', dangling: 'boolean' } as const
+const kTextFields = ['before', 'since', 'until'] as const
+
+/**
+ * Turns `--filter key=value`, given several times, into what the library takes.
+ *
+ * @throws {CliError} naming the filter.
+ */
+export function parseImageFilters(filters: readonly string[]): ImageFilters {
+  const result: Record<string, unknown> = {}
+  for (const filter of filters) {
+    const { key, value } = splitFilter(filter)
+    if (key === 'dangling') result.dangling = booleanOf(filter, value)
+    else if (kTextFields.some((name) => name === key)) result[key] = value
+    else if (Object.hasOwn(kListFields, key)) append(result, key === 'label!' ? 'notLabel' : key, value)
+    else throw unknownFilter(key, [...Object.keys(kListFields), ...kTextFields])
+  }
+  return result as ImageFilters
+}
+
+/** What `--filter` of a search says of a repository. */
+export interface SearchFilter {
+  readonly minStars: number
+  readonly isOfficial: boolean | undefined
+}
+
+/** @throws {CliError} naming the filter. */
+export function parseSearchFilters(filters: readonly string[]): SearchFilter {
+  let minStars = 0
+  let isOfficial: boolean | undefined
+  for (const filter of filters) {
+    const { key, value } = splitFilter(filter)
+    if (key === 'is-official') isOfficial = booleanOf(filter, value)
+    else if (key !== 'stars') throw unknownFilter(key, ['is-official', 'stars'])
+    else if (/^\d+$/.test(value)) minStars = Number(value)
+    else throw new CliError(`The filter '${filter}' must have a number.`, { exitCode: kFlagError })
+  }
+  return { minStars, isOfficial }
+}
+
+function splitFilter(filter: string): { key: string; value: string } {
+  // `label!=key` is Docker's for an image without the label.
+  const match = /^(label!|[a-z-]+)=(.+)$/s.exec(filter)
+  if (match === null)
+    throw new CliError(`The filter '${filter}' is not of the form key=value.`, { exitCode: kFlagError })
+  return { key: match[1] ?? '', value: match[2] ?? '' }
+}
+
+function booleanOf(filter: string, value: string): boolean {
+  if (/^(true|1)$/i.test(value)) return true
+  if (/^(false|0)$/i.test(value)) return false
+  throw new CliError(`The filter '${filter}' must be true or false.`, { exitCode: kFlagError })
+}
+
+function append(result: Record<string, unknown>, key: string, value: string): void {
+  result[key] = [...((result[key] as string[] | undefined) ?? []), value]
+}
+
+function unknownFilter(key: string, known: readonly string[]): CliError {
+  return new CliError(`There is no filter '${key}'.`, { exitCode: kFlagError, hint: `filters are ${known.join(', ')}` })
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+import { InvalidArgumentError } from 'commander'
+
+/** Collects a flag that is given several times. */
+export function collect(value: string, previous: readonly string[] | undefined): string[] {
+  return [...(previous ?? []), value]
+}
+
+export function parseBoolean(value: string): boolean {
+  if (/^(true|1|t)$/i.test(value)) return true
+  if (/^(false|0|f)$/i.test(value)) return false
+  throw new InvalidArgumentError('It must be true or false.')
+}
+
+export function parseNumber(value: string): number {
+  const number = Number(value)
+  if (value.trim() === '' || !Number.isFinite(number)) throw new InvalidArgumentError('It must be a number.')
+  return number
+}
+
+export function parseInteger(value: string): number {
+  const number = parseNumber(value)
+  if (!Number.isSafeInteger(number)) throw new InvalidArgumentError('It must be a whole number.')
+  return number
+}
+
+/** `--format` takes one word so far; Docker's templates do not. */
+export function parseFormat(value: string): 'json' | 'table' {
+  if (value === 'json' || value === 'table') return value
+  throw new InvalidArgumentError("It must be 'json' or 'table': templates are not supported.")
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+import { CommanderError } from 'commander'
+import type { Cli } from './cli.ts'
+import { formatError, Interrupted, kFailure, kFlagError, reportError, signalExitCode } from './errors.ts'
+import { exitCodeOf, makeProgram } from './program.ts'
+
+/** Runs one command line to its end. @returns what the process exits with */
+export async function runCommandLine(cli: Cli, words: readonly string[]): Promise<number> {
+  watchOutput(cli)
+  try {
+    await makeProgram(cli).parseAsync(words, { from: 'user' })
+    return cli.exitCode
+  } catch (error) {
+    return explain(cli, error, words)
+  } finally {
+    // Nobody reads it any more; an open one would keep the process.
+    cli.stdin.destroy()
+  }
+}
+
+/** Says what went wrong, as far as that has not been said. @returns what the process exits with */
+function explain(cli: Cli, error: unknown, words: readonly string[]): number {
+  if (error instanceof CommanderError) return exitCodeOf(error)
+  // Whoever sent the signal, or closed the pipe, knows.
+  if (error instanceof Interrupted) return signalExitCode(error.killSignal)
+  const wantsJson = words.includes('--json') && !words.includes('run')
+  if (wantsJson) cli.stderr.write(`${JSON.stringify({ error: reportError(error) })}\n`)
+  else cli.stderr.write(formatError(error, cli.isDebugging))
+  const { exitCode } = error as { exitCode?: unknown }
+  if (typeof exitCode === 'number') return exitCode
+  return isRun(words) ? kFlagError : kFailure
+}
+
+/** Whether the command is `run`: all errors before the container's own are 125 there. */
+function isRun(words: readonly string[]): boolean {
+  const command = words[0] === '--root' ? words[2] : words.find((word) => !word.startsWith('-'))
+  return command === 'run'
+}
+
+/** A reader that goes away, as `head` does, ends the work without a word. */
+function watchOutput({ stdout, stderr, interrupts }: Cli): void {
+  for (const stream of [stdout, stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error
+      interrupts.abort('SIGPIPE')
+    })
+  }
+}
