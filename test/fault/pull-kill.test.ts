@@ -5,31 +5,19 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { Engine } from '../../lib/engine.ts'
 import { Image } from '../../lib/image.ts'
-import { startFaultyProxy } from '../helpers/faulty-proxy.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { until } from '../helpers/until.ts'
-import {
-  assertSound,
-  makeLargeImage,
-  needsRegistry,
-  rawManifest,
-  seedRegistry,
-  skopeoPush,
-} from '../integration/pull-fixtures.ts'
+import { assertSound, needsRegistry, seedLarge } from '../integration/pull-fixtures.ts'
 import { Worker } from './store-workers.ts'
 
 checkLeftovers()
 
 test('the pull after a kill asks only for what is missing', async (t) => {
   if (!needsRegistry(t)) return
-  const setting = await seedRegistry(t)
-  await skopeoPush(`oci:${await makeLargeImage(setting.dir, [3_000_000, 500_000])}`, `${setting.host}/large:1`)
-  const { manifest } = await rawManifest(`${setting.host}/large:1`)
-  const large = [...manifest.layers].sort((a, b) => b.size - a.size)[0]!
-  const proxy = await startFaultyProxy(t, setting.host)
-  const root = join(setting.dir, 'root')
-  proxy.inject({ path: new RegExp(large.digest), fault: { kind: 'stall', afterBytes: 2_000_000 } })
-  const places = { root, archive: '', pullReference: `${proxy.host}/large:1`, pushHost: '', saveTo: '' }
+  const { dir, proxy, reference, manifest, large } = await seedLarge(t, [3_000_000, 500_000])
+  const root = join(dir, 'root')
+  proxy.inject({ path: new RegExp(large), fault: { kind: 'stall', afterBytes: 2_000_000 } })
+  const places = { root, archive: '', pullReference: reference, pushHost: '', saveTo: '' }
   const worker = new Worker(t, 'pull', places)
   await using engine = await Engine.open({ root })
   const arrived = async (): Promise<boolean> => {
@@ -41,7 +29,7 @@ test('the pull after a kill asks only for what is missing', async (t) => {
   assert.ok(await worker.kill(), 'the pull was interrupted')
   proxy.reset()
   await engine.store.repair()
-  await Image.pull(`${proxy.host}/large:1`, { engine })
+  await Image.pull(reference, { engine })
   const asked = proxy.requests.filter(({ path }) => manifest.layers.some((layer) => path.endsWith(layer.digest)))
   assert.deepEqual(
     asked.map(({ headers }) => headers.range),

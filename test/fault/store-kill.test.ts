@@ -13,15 +13,7 @@ import { Image } from '../../lib/image.ts'
 import { startDockerRegistry } from '../helpers/docker-registry.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { makeTar } from '../helpers/make-tar.ts'
-import { tempDir } from '../integration/image-fixtures.ts'
-import {
-  assertSound,
-  makeLargeImage,
-  needsRegistry,
-  rawManifest,
-  seedRegistry,
-  skopeoPush,
-} from '../integration/pull-fixtures.ts'
+import { assertSound, needsRegistry, seedLarge } from '../integration/pull-fixtures.ts'
 import { countFromEnv, type Places, Worker, type WorkerMode } from './store-workers.ts'
 
 checkLeftovers()
@@ -64,10 +56,11 @@ async function makeArchive(dir: string, archive: string): Promise<string[]> {
 }
 
 async function prepare(t: TestContext): Promise<Setting> {
-  const dir = await tempDir(t)
-  const [source, target] = await Promise.all([seedRegistry(t), startDockerRegistry(t)])
-  const pullReference = `${source.host}/large:1`
-  await skopeoPush(`oci:${await makeLargeImage(dir, [2_000_000, 1_000_000, 300_000, 10_000])}`, pullReference)
+  const [{ dir, host, manifest }, target] = await Promise.all([
+    seedLarge(t, [2_000_000, 1_000_000, 300_000, 10_000]),
+    startDockerRegistry(t),
+  ])
+  const pullReference = `${host}/large:1`
   const places = {
     root: join(dir, 'root'),
     archive: join(dir, 'archive.tar'),
@@ -77,7 +70,7 @@ async function prepare(t: TestContext): Promise<Setting> {
   }
   await mkdir(join(dir, 'out'))
   const archiveIds = await makeArchive(dir, places.archive)
-  return { places, imageId: (await rawManifest(pullReference)).manifest.config.digest, archiveIds }
+  return { places, imageId: manifest.config.digest, archiveIds }
 }
 
 /** Kills struck, and those in the middle of what was to be struck. */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { createServer } from 'node:https'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { makeCertificates } from './docker-registry.ts'
+import { makeCertificates } from './certificates.ts'
 import { listen } from './listen.ts'
 
 const NAMES = 'DNS:registry-1.docker.io,DNS:auth.docker.io,DNS:index.docker.io'
@@ -15,9 +15,8 @@ export async function startDockerHub(
 ): Promise<{ host: string; ca: string; requests: string[] }> {
   const dir = join(scratchDir, 'hub')
   await mkdir(dir)
-  const ca = await makeCertificates(dir, NAMES)
+  const { ca, key, cert } = await makeCertificates(dir, NAMES)
   const requests: string[] = []
-  const [key, cert] = await Promise.all([readFile(join(dir, 'server.key')), readFile(join(dir, 'server.pem'))])
   const server = createServer({ key, cert }, (request, response) => {
     const { host } = request.headers
     requests.push(`${host}${request.url} ${request.headers.authorization}`)

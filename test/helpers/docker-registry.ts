@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
-import { promisify } from 'node:util'
+import { makeCertificates, makeSelfSigned } from './certificates.ts'
 import { startTokenServer, type TokenServer } from './token-server.ts'
-
-const execFileAsync = promisify(execFile)
 
 /** The only user of registries with a password. */
 export const USER = { username: 'ada', password: 'open sesame' } as const
@@ -48,24 +46,21 @@ export async function startDockerRegistry(
   lines.push('http:', '  addr: 127.0.0.1:0', '  secret: of-a-test')
   let ca: string | undefined
   if (options.tls === true) {
-    ca = await makeCertificates(dir)
-    lines.push(`  tls: {certificate: ${dir}/server.pem, key: ${dir}/server.key}`)
+    const made = await makeCertificates(dir)
+    ca = made.ca
+    lines.push(`  tls: {certificate: ${made.certPath}, key: ${made.keyPath}}`)
   }
   let tokenServer: TokenServer | undefined
   if (options.auth === 'htpasswd') {
     await writeFile(join(dir, 'htpasswd'), HTPASSWD)
     lines.push(`auth: {htpasswd: {realm: test, path: ${dir}/htpasswd}}`)
   } else if (options.auth === 'token') {
-    await makeSelfSigned(dir, 'token')
-    tokenServer = await startTokenServer(t, {
-      keyPath: join(dir, 'token.key'),
-      certificatePath: join(dir, 'token.pem'),
-      user: USER,
-    })
+    const { keyPath, certPath } = await makeSelfSigned(dir, 'token')
+    tokenServer = await startTokenServer(t, { keyPath, certificatePath: certPath, user: USER })
     const { realm, service, issuer } = tokenServer
     lines.push(
       'auth:',
-      `  token: {realm: "${realm}", service: ${service}, issuer: ${issuer}, rootcertbundle: ${dir}/token.pem}`,
+      `  token: {realm: "${realm}", service: ${service}, issuer: ${issuer}, rootcertbundle: ${certPath}}`,
     )
   }
   await writeFile(join(dir, 'config.yml'), `${lines.join('\n')}\n`)
@@ -92,66 +87,4 @@ async function endChild(child: ChildProcess): Promise<void> {
   const closed = once(child, 'close')
   child.kill('SIGKILL')
   await closed
-}
-
-/** A private authority and a certificate of it for localhost. @returns the authority's PEM. */
-export async function makeCertificates(dir: string, names = 'DNS:localhost,IP:127.0.0.1'): Promise<string> {
-  await makeSelfSigned(dir, 'ca')
-  const file = (name: string): string => join(dir, name)
-  await writeFile(file('names'), `subjectAltName=${names}\n`)
-  await openssl(
-    'req',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-subj',
-    '/CN=registry',
-    '-keyout',
-    file('server.key'),
-    '-out',
-    file('server.csr'),
-  )
-  await openssl(
-    'x509',
-    '-req',
-    '-in',
-    file('server.csr'),
-    '-CA',
-    file('ca.pem'),
-    '-CAkey',
-    file('ca.key'),
-    '-CAcreateserial',
-    '-days',
-    '2',
-    '-extfile',
-    file('names'),
-    '-out',
-    file('server.pem'),
-  )
-  return readFile(file('ca.pem'), 'utf8')
-}
-
-async function makeSelfSigned(dir: string, name: string): Promise<void> {
-  const [key, out] = [join(dir, `${name}.key`), join(dir, `${name}.pem`)]
-  await openssl(
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-days',
-    '2',
-    '-subj',
-    `/CN=wherry test ${name}`,
-    '-keyout',
-    key,
-    '-out',
-    out,
-  )
-}
-
-async function openssl(...args: string[]): Promise<void> {
-  await execFileAsync('openssl', args)
 }

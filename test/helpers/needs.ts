@@ -23,11 +23,16 @@ export function needs(t: TestContext, ...capabilities: Capability[]): boolean {
   for (const capability of capabilities) {
     const reason = missing(capability)
     if (reason === undefined) continue
-    if (process.env.WHERRY_MUST_WORK === '1') assert.fail(`needs ${capability}: ${reason}`)
-    t.skip(`needs ${capability}: ${reason}`)
+    skipOrFail(t, `needs ${capability}: ${reason}`)
     return false
   }
   return true
+}
+
+/** Marks a test as skipped with a reason; with WHERRY_MUST_WORK=1 it fails instead. */
+export function skipOrFail(t: TestContext, reason: string): void {
+  if (process.env.WHERRY_MUST_WORK === '1') assert.fail(reason)
+  t.skip(reason)
 }
 
 /** Why the host lacks `capability`, or undefined where it has it. Probed once per process. */

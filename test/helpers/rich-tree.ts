@@ -18,18 +18,44 @@ export function makeRichTree(dir: string): void {
   execFileSync('sh', ['-ec', script], { cwd: dir })
 }
 
-/** Says all there is to say about a tree, in an order of its own: two trees are equal when this is. */
-export function describeTree(dir: string): string {
-  const list = execFileSync('find', ['.', '-printf', '%p %y %m %U %G %s %T@ %l %n\n'], { cwd: dir, encoding: 'latin1' })
-  const xattrs = execFileSync('getfattr', ['-R', '-h', '-d', '-m', '-', '-e', 'hex', '.'], {
-    cwd: dir,
-    encoding: 'latin1',
-  })
-  const sums = execFileSync('sh', ['-c', 'find . -type f -exec sha256sum {} + | sort'], {
-    cwd: dir,
-    encoding: 'latin1',
-  })
-  // The size of a directory is the file system's business.
-  const lines = list.split('\n').map((line) => line.replace(/^(.* d \d+ \d+ \d+) \d+/, '$1'))
-  return [...lines.sort(), ...xattrs.split('\n\n').sort(), sums].join('\n')
+/** What is left out of the description of a tree. */
+export interface TreeDescription {
+  /** Extended attributes with such a name. @default none */
+  withoutXattrs?: RegExp
+  /** Whether the times of directories count, which everything changes that is put into them. @default true */
+  directoryTimes?: boolean
+}
+
+/** Says all there is to say about a tree, in an order of its own: two trees are equal when this is. Needs `command:getfattr`. */
+export function describeTree(dir: string, { withoutXattrs, directoryTimes = true }: TreeDescription = {}): string {
+  const say = (command: string, ...args: string[]): string[] =>
+    execFileSync(command, args, { cwd: dir, encoding: 'latin1', maxBuffer: 1 << 28 }).split('\n')
+  // Size and links of a directory are the file system's business.
+  const directories = say('find', '.', '-type', 'd', '-printf', `%p %y %m %U:%G${directoryTimes ? ' %T@' : ''}\\n`)
+  const others = say('find', '.', '!', '-type', 'd', '-printf', '%p %y %m %U:%G %n %s %T@ %l\\n')
+  const devices = say(
+    'find',
+    '.',
+    '(',
+    '-type',
+    'b',
+    '-o',
+    '-type',
+    'c',
+    ')',
+    '-exec',
+    'stat',
+    '-c',
+    '%n %t:%T',
+    '{}',
+    '+',
+  )
+  const sums = say('find', '.', '-type', 'f', '-exec', 'sha256sum', '{}', '+')
+  const xattrs = say('getfattr', '-R', '-h', '-d', '-m', '-', '-e', 'hex', '.')
+  const kept = withoutXattrs === undefined ? xattrs : xattrs.filter((line) => !withoutXattrs.test(line))
+  const perFile = kept
+    .join('\n')
+    .split('\n\n')
+    .filter((text) => text.includes('\n'))
+  return [directories, others, devices, sums, perFile].flatMap((lines) => lines.sort()).join('\n')
 }

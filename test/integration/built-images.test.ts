@@ -11,6 +11,7 @@ import { Image } from '../../lib/image.ts'
 import type { RunResult } from '../../lib/run-result.ts'
 import { needs } from '../helpers/needs.ts'
 import { packageRoot } from '../helpers/package-root.ts'
+import { podmanStorage } from '../helpers/podman.ts'
 import { runChild, runOk } from '../helpers/run-child.ts'
 import { makeRootfsDir, needsContainers, useFixture } from './rootfs.ts'
 
@@ -76,28 +77,31 @@ test('an image made by umoci runs from a folder, from an OCI archive and from a 
   const [fromArchive] = await Image.load(join(dir, 'oci.tar'), { engine })
   assert.ok(fromArchive !== undefined)
   assert.equal(fromArchive.id, fromFolder.id)
-  if (!needs(t, 'command:skopeo')) return
-  const copy = [
-    '--insecure-policy',
-    'copy',
-    '-q',
-    `oci:${layout}:made`,
-    `docker-archive:${join(dir, 'docker.tar')}:copied:1`,
-  ]
-  await runOk('skopeo', copy)
-  const [fromDocker] = await Image.load(join(dir, 'docker.tar'), { engine })
-  assert.ok(fromDocker !== undefined)
-  await checkUmociImage(fromDocker)
+  await t.test('as a docker archive', async (t) => {
+    if (!needs(t, 'command:skopeo')) return
+    const copy = [
+      '--insecure-policy',
+      'copy',
+      '-q',
+      `oci:${layout}:made`,
+      `docker-archive:${join(dir, 'docker.tar')}:copied:1`,
+    ]
+    await runOk('skopeo', copy)
+    const [fromDocker] = await Image.load(join(dir, 'docker.tar'), { engine })
+    assert.ok(fromDocker !== undefined)
+    await checkUmociImage(fromDocker)
+  })
 })
 
 test('an image made by buildah from nothing runs', async (t) => {
   if (!needsContainers(t) || !needs(t, 'command:buildah')) return
   const { engine } = fixture
   const dir = await temporary()
-  const storage = ['--root', join(dir, 'storage'), '--runroot', join(dir, 'run'), '--storage-driver', 'vfs']
   const buildah = async (command: string, ...args: string[]): Promise<string> =>
     (
-      await runOk('buildah', [...storage, command, ...args], { env: { ...process.env, BUILDAH_ISOLATION: 'chroot' } })
+      await runOk('buildah', [...podmanStorage(dir), command, ...args], {
+        env: { ...process.env, BUILDAH_ISOLATION: 'chroot' },
+      })
     ).trim()
   const id = await buildah('from', 'scratch')
   await buildah('copy', id, join(fixture.dir, 'rootfs'), '/')

@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { ConflictError, InvalidOptionError, UnsupportedHostError } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
 import { needs } from '../helpers/needs.ts'
+import { podmanIn } from '../helpers/podman.ts'
 import { first, makeOciLayout, openEngine, packTar, run, skopeoInspect, tempDir } from './image-fixtures.ts'
 
 async function loaded(t: Parameters<typeof tempDir>[0]) {
@@ -68,14 +69,14 @@ test('saves a docker-archive for skopeo, podman and Docker before manifest.json'
 test('podman loads both archives', async (t) => {
   if (!needs(t, 'root', 'command:umoci', 'command:podman')) return
   const { dir, image } = await loaded(t)
-  const storage = ['--root', join(dir, 'p'), '--runroot', join(dir, 'pr'), '--storage-driver', 'vfs']
+  const podman = podmanIn(dir)
   for (const format of ['oci', 'docker'] as const) {
     const tar = join(dir, `${format}.tar`)
     await image.save(tar, { format })
-    await run('podman', ...storage, 'load', '-i', tar)
-    const id = await run('podman', ...storage, 'image', 'inspect', '--format', '{{.Id}}', 'docker.io/demo/app:1')
+    await podman('load', '-i', tar)
+    const id = await podman('image', 'inspect', '--format', '{{.Id}}', 'docker.io/demo/app:1')
     assert.equal(`sha256:${id.trim()}`, image.id, format)
-    await run('podman', ...storage, 'rmi', 'docker.io/demo/app:1')
+    await podman('rmi', 'docker.io/demo/app:1')
   }
 })
 

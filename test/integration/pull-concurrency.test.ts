@@ -10,41 +10,25 @@ import { fileURLToPath } from 'node:url'
 import { Engine } from '../../lib/engine.ts'
 import { Image } from '../../lib/image.ts'
 import type { PullProgress } from '../../lib/transfer/pull.ts'
-import { type FaultyProxy, startFaultyProxy } from '../helpers/faulty-proxy.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { runOk } from '../helpers/run-child.ts'
 import { until } from '../helpers/until.ts'
 import { openEngine } from './image-fixtures.ts'
-import {
-  assertSound,
-  contentOf,
-  makeLargeImage,
-  needsRegistry,
-  rawManifest,
-  seedRegistry,
-  skopeoPush,
-} from './pull-fixtures.ts'
+import { assertSound, contentOf, needsRegistry, type SeededLarge, seedLarge } from './pull-fixtures.ts'
 
 checkLeftovers()
 
 const kLayers = [3_000_000, 2_000_000, 1_000_000, 500_000]
 const kProcess = fileURLToPath(new URL('./pull-process.js', import.meta.url))
 
-interface Setting {
-  dir: string
-  proxy: FaultyProxy
-  reference: string
+interface Setting extends SeededLarge {
   /** Digests of the layers. */
   layers: string[]
 }
 
 async function prepare(t: TestContext): Promise<Setting> {
-  const seeded = await seedRegistry(t)
-  await skopeoPush(`oci:${await makeLargeImage(seeded.dir, kLayers)}`, `${seeded.host}/large:1`)
-  const proxy = await startFaultyProxy(t, seeded.host)
-  const { manifest } = await rawManifest(`${seeded.host}/large:1`)
-  const layers = manifest.layers.map((layer) => layer.digest)
-  return { dir: seeded.dir, proxy, reference: `${proxy.host}/large:1`, layers }
+  const seeded = await seedLarge(t, kLayers)
+  return { ...seeded, layers: seeded.manifest.layers.map((layer) => layer.digest) }
 }
 
 /** How often each layer was asked for. */
@@ -59,11 +43,6 @@ function manifestRequests({ proxy }: Setting): number {
   return proxy.requests.filter(({ method, path }) => method === 'GET' && path.includes('/manifests/')).length
 }
 
-/** The large layer's digest. */
-function largeOf({ layers }: Setting): string {
-  return layers[1] ?? ''
-}
-
 type ProgressListener = (progress: PullProgress) => void
 
 /** Keeps the download of the large layer unfinished. @returns the function that lets it go on. */
@@ -73,7 +52,7 @@ function holdLargeLayer(setting: Setting): () => void {
     release = resolve
   })
   const fault = { kind: 'hold', afterBytes: 500_000, until: gate } as const
-  setting.proxy.inject({ fault, path: new RegExp(largeOf(setting)) })
+  setting.proxy.inject({ fault, path: new RegExp(setting.large) })
   return release
 }
 
@@ -81,7 +60,7 @@ function holdLargeLayer(setting: Setting): () => void {
 function whenMidway(setting: Setting, callback: () => void): ProgressListener {
   let seen = false
   return ({ phase, digest, bytes }) => {
-    if (seen || phase !== 'downloading' || digest !== largeOf(setting) || bytes === 0) return
+    if (seen || phase !== 'downloading' || digest !== setting.large || bytes === 0) return
     seen = true
     callback()
   }
@@ -130,7 +109,7 @@ test('three processes and two engines of this one, on one store, download each b
         if (line === 'downloading') arrive()
       })
     }
-    const args = [kProcess, root, setting.reference, String(times), largeOf(setting)]
+    const args = [kProcess, root, setting.reference, String(times), setting.large]
     return runOk(process.execPath, args, { onSpawn })
   }
   const [mine, seconds, ...theirs] = await Promise.all([
@@ -197,7 +176,7 @@ for (const [leaving, staying] of [
 test('when all give up, the download ends', async (t) => {
   if (!needsRegistry(t)) return
   const { setting, engine, pulls } = await startTwo(t)
-  const request = setting.proxy.requests.find(({ path }) => path.endsWith(largeOf(setting)))
+  const request = setting.proxy.requests.find(({ path }) => path.endsWith(setting.large))
   const reason = new Error('enough')
   for (const { stopping, pull } of pulls) {
     assert.equal(request?.isGivenUp, false)
@@ -213,7 +192,7 @@ test('an abort leaves what was downloaded, and the next pull asks for the rest o
   const setting = await prepare(t)
   const engine = await openEngine(t, join(setting.dir, 'root'))
   // The first layers come whole, the large one slowly.
-  const [, large = ''] = setting.layers
+  const { large } = setting
   setting.proxy.inject({ fault: { kind: 'drip', chunkBytes: 100_000, everyMs: 50 }, path: new RegExp(large) })
   const stopping = new AbortController()
   const done = new Set<string>()
@@ -232,7 +211,7 @@ test('an abort leaves what was downloaded, and the next pull asks for the rest o
   const names = setting.layers.map((digest) => digest.replace(':', '-'))
   await assertSound(
     engine,
-    names.map((name, position) => (position === 1 ? name : `${name}.whole`)),
+    names.map((name) => (name === large.replace(':', '-') ? name : `${name}.whole`)),
   )
   setting.proxy.reset()
   await Image.pull(setting.reference, { engine })

@@ -9,48 +9,28 @@ import { RegistryClient } from '../../lib/distribution/registry-client.ts'
 import { Engine } from '../../lib/engine.ts'
 import { IntegrityError, LayerError } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
-import { type Digest, digestOf } from '../../lib/oci/digest.ts'
+import { digestOf } from '../../lib/oci/digest.ts'
 import { kMediaType } from '../../lib/oci/image-config.ts'
-import { type FaultRule, type FaultyProxy, startFaultyProxy } from '../helpers/faulty-proxy.ts'
+import type { FaultRule } from '../helpers/faulty-proxy.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { listen } from '../helpers/listen.ts'
 import { lastingFaults } from './lasting-faults.ts'
-import {
-  assertSound,
-  contentOf,
-  makeLargeImage,
-  needsRegistry,
-  type RawManifest,
-  rawManifest,
-  seedRegistry,
-  skopeoPush,
-} from './pull-fixtures.ts'
+import { assertSound, contentOf, needsRegistry, rawManifest, type SeededLarge, seedLarge } from './pull-fixtures.ts'
 
 checkLeftovers()
 
 const kStallMs = 250
 
-interface Setting {
+interface Setting extends SeededLarge {
   engine: Engine
-  proxy: FaultyProxy
-  /** Of the registry itself. */
-  host: string
-  reference: string
-  manifest: RawManifest
-  /** The largest layer's digest. */
-  large: Digest
 }
 
 async function prepare(t: TestContext): Promise<Setting> {
-  const seeded = await seedRegistry(t)
-  await skopeoPush(`oci:${await makeLargeImage(seeded.dir, [2_000_000])}`, `${seeded.host}/large:1`)
-  const proxy = await startFaultyProxy(t, seeded.host)
-  const { manifest } = await rawManifest(`${seeded.host}/large:1`)
-  const large = [...manifest.layers].sort((a, b) => b.size - a.size)[0]!.digest
-  const registries = { [proxy.host]: { stallTimeoutMs: kStallMs, retries: 2 } }
+  const seeded = await seedLarge(t, [2_000_000])
+  const registries = { [seeded.proxy.host]: { stallTimeoutMs: kStallMs, retries: 2 } }
   const engine = await Engine.open({ root: join(seeded.dir, 'root'), registries })
   t.after(() => engine.close())
-  return { engine, proxy, host: seeded.host, reference: `${proxy.host}/large:1`, manifest, large }
+  return { ...seeded, engine }
 }
 
 /** Removes the image again, with all that it brought. */

@@ -8,6 +8,7 @@ import type { TestContext } from 'node:test'
 import type { Engine } from '../../lib/engine.ts'
 import type { Digest } from '../../lib/oci/digest.ts'
 import { type DockerRegistry, startDockerRegistry } from '../helpers/docker-registry.ts'
+import { type FaultyProxy, startFaultyProxy } from '../helpers/faulty-proxy.ts'
 import { needs } from '../helpers/needs.ts'
 import { makeOciLayout, makeRootfs, packTar, run, tempDir } from './image-fixtures.ts'
 
@@ -35,6 +36,31 @@ export async function seedRegistry(t: TestContext): Promise<Seeded> {
   const [registry, layout] = await Promise.all([startDockerRegistry(t), makeOciLayout(dir)])
   await skopeoPush(`oci:${layout}:demo`, `${registry.host}/demo:1`)
   return { ...registry, dir, layout, reference: `${registry.host}/demo:1` }
+}
+
+/** A registry with the image `large:1`, and a proxy in front of it. */
+export interface SeededLarge {
+  readonly dir: string
+  /** Of the registry itself. */
+  readonly host: string
+  readonly proxy: FaultyProxy
+  /** `large:1`, through the proxy. */
+  readonly reference: string
+  readonly manifest: RawManifest
+  /** Digest of the largest layer. */
+  readonly large: Digest
+}
+
+/** Starts a registry and a proxy, and pushes `large:1`: busybox and layers of random bytes. */
+export async function seedLarge(t: TestContext, layerBytes: readonly number[]): Promise<SeededLarge> {
+  const dir = await tempDir(t)
+  const [{ host }, image] = await Promise.all([startDockerRegistry(t), makeLargeImage(dir, layerBytes)])
+  await skopeoPush(`oci:${image}`, `${host}/large:1`)
+  const proxy = await startFaultyProxy(t, host)
+  const { manifest } = await rawManifest(`${host}/large:1`)
+  const [largest] = [...manifest.layers].sort((a, b) => b.size - a.size)
+  assert.ok(largest !== undefined)
+  return { dir, host, proxy, reference: `${proxy.host}/large:1`, manifest, large: largest.digest }
 }
 
 export async function skopeoPush(source: string, reference: string, ...flags: string[]): Promise<void> {

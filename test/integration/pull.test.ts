@@ -16,11 +16,13 @@ import {
 } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
 import { digestOf } from '../../lib/oci/digest.ts'
+import { kMediaType } from '../../lib/oci/image-config.ts'
 import type { PullProgress } from '../../lib/transfer/pull.ts'
 import { startDockerRegistry, USER } from '../helpers/docker-registry.ts'
 import { startFaultyProxy } from '../helpers/faulty-proxy.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { needs } from '../helpers/needs.ts'
+import { podmanIn } from '../helpers/podman.ts'
 import { makeRootfs, openEngine, packTar, run, skopeoInspect, tempDir } from './image-fixtures.ts'
 import {
   assertSound,
@@ -61,9 +63,11 @@ test('an image that skopeo pushed: pulled, listed, run', async (t) => {
     stored.Layers,
     image.layers.map(({ digest }) => digest),
   )
-  if (!needsContainers(t)) return
-  const { stdout } = await Container.run(image, ['/bin/busybox', 'cat', '/srv/hello'], { engine })
-  assert.equal(stdout, 'from the second layer\n')
+  await t.test('runs', async (t) => {
+    if (!needsContainers(t)) return
+    const { stdout } = await Container.run(image, ['/bin/busybox', 'cat', '/srv/hello'], { engine })
+    assert.equal(stdout, 'from the second layer\n')
+  })
 })
 
 function checkEvents(events: readonly PullProgress[], image: Image): void {
@@ -89,8 +93,7 @@ test('an image that podman pushed, by name in Container.run', async (t) => {
   const dir = await tempDir(t)
   const { host } = await startDockerRegistry(t)
   const tar = await packTar(await makeRootfs(dir), join(dir, 'rootfs.tar'))
-  const storage = ['--root', join(dir, 'storage'), '--runroot', join(dir, 'run'), '--tmpdir', join(dir, 'tmp')]
-  const podman = (...args: string[]): Promise<string> => run('podman', ...storage, '--storage-driver', 'vfs', ...args)
+  const podman = podmanIn(dir)
   await podman('import', '--quiet', '--change', 'ENV=WHO=podman', tar, `${host}/team/app:2`)
   await podman('push', '--quiet', '--tls-verify=false', '--format', 'v2s2', `${host}/team/app:2`)
   const engine = await openEngine(t, join(dir, 'root'))
@@ -145,7 +148,11 @@ test('by digest, and by tag and digest: what the digest says', async (t) => {
     assert.equal((await Image.get(name, { engine })).digest, digest)
   }
   const other = digestOf('something else')
-  await assert.rejects(Image.pull(`${reference}@${other}`, { engine }), NotFoundError)
+  await assert.rejects(Image.pull(`${reference}@${other}`, { engine }), (error) => {
+    assert.ok(error instanceof NotFoundError)
+    assert.ok(error.message.includes(`${other} of ${host}/demo does not exist`), error.message)
+    return true
+  })
   await assertSound(engine)
 })
 
@@ -197,7 +204,7 @@ async function pushIndex(
     `docker://${host}/${path}:amd64`,
   )
   const { text, manifest } = await rawManifest(`${host}/${path}:amd64`)
-  const mediaType = 'application/vnd.oci.image.manifest.v1+json'
+  const mediaType = kMediaType.manifest
   const config = JSON.parse(String(await repository.smallBlob(manifest.config, 1e6))) as Record<string, unknown>
   const armConfig = Buffer.from(JSON.stringify({ ...config, architecture: 'arm64', variant: 'v8' }))
   const configDigest = digestOf(armConfig)
@@ -214,7 +221,7 @@ async function pushIndex(
   const index = Buffer.from(
     JSON.stringify({
       schemaVersion: 2,
-      mediaType: 'application/vnd.oci.image.index.v1+json',
+      mediaType: kMediaType.index,
       manifests: [
         entry(text, { os: 'unknown', architecture: 'unknown' }, attestation),
         entry(text, { os: 'linux', architecture: 'amd64' }),
@@ -222,7 +229,7 @@ async function pushIndex(
       ],
     }),
   )
-  const digest = await repository.pushManifest('1', index, 'application/vnd.oci.image.index.v1+json')
+  const digest = await repository.pushManifest('1', index, kMediaType.index)
   return { digest, amd64: digestOf(text) }
 }
 
@@ -298,7 +305,7 @@ test('what is no image that can be used is refused by name', async (t) => {
   t.after(() => client.close())
   const repository = client.repository('demo')
   const push = (tag: string, document: object): Promise<unknown> =>
-    repository.pushManifest(tag, Buffer.from(JSON.stringify(document)), 'application/vnd.oci.image.manifest.v1+json')
+    repository.pushManifest(tag, Buffer.from(JSON.stringify(document)), kMediaType.manifest)
   const layered = (mediaType: string): object => ({
     ...manifest,
     layers: manifest.layers.map((layer) => ({ ...layer, mediaType })),

@@ -158,7 +158,8 @@ test('Basic: the password is wanted, refused, taken, and kept by login', async (
   await registry.ping()
   const { digest } = await pushTestImage(open(t, host).repository('demo/app'), 'v1')
   assert.equal((await registry.resolve('demo/app:v1')).reference, `${host}/demo/app@${digest}`)
-  if (needs(t, 'command:skopeo')) {
+  await t.test('skopeo goes by it', async (t) => {
+    if (!needs(t, 'command:skopeo')) return
     const authfile = join(home, '.docker/config.json')
     const inspected = await runOk('skopeo', [
       'inspect',
@@ -169,7 +170,7 @@ test('Basic: the password is wanted, refused, taken, and kept by login', async (
       `docker://${host}/demo/app:v1`,
     ])
     assert.equal(digestOf(inspected), digest)
-  }
+  })
   assert.equal(await registry.logout(), true)
   assert.equal(await registry.logout(), false)
   await assert.rejects(open(t, host).ping(), RegistryAuthError)

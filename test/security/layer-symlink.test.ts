@@ -1,31 +1,9 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import { LayerError } from '../../lib/errors.ts'
-import { type LayerPlace, layerPlace } from '../helpers/layer-fixture.ts'
-import type { TarSpec } from '../helpers/make-tar.ts'
-
-/** The layer is refused with the entry named, nothing of it stays, and what lies beside it is as before. */
-async function refused(t: TestContext, entries: readonly TarSpec[], entry: string, reason: RegExp): Promise<void> {
-  const place = layerPlace(t)
-  await assert.rejects(place.unpack(entries), (error) => {
-    assert.ok(error instanceof LayerError, String(error))
-    assert.equal(error.code, 'ERR_LAYER')
-    assert.equal(error.entry, entry)
-    assert.match(error.message, reason)
-    return true
-  })
-  assert.deepEqual(place.names(), ['layer.tar', 'outside'])
-  untouched(place)
-}
-
-function untouched(place: LayerPlace): void {
-  assert.deepEqual(fs.readdirSync(join(place.base, 'outside')), ['file'])
-  const file = join(place.base, 'outside', 'file')
-  assert.equal(fs.readFileSync(file, 'utf8'), 'untouched')
-  assert.equal(fs.statSync(file).nlink, 1)
-}
+import { test } from 'node:test'
+import { refused, untouched } from '../helpers/hostile-layer.ts'
+import { layerPlace } from '../helpers/layer-fixture.ts'
 
 const kUp = '../'.repeat(30)
 
