@@ -18,6 +18,8 @@ interface Entry {
 export async function measureLatency(job: Job & { kind: 'latency' }, signal: AbortSignal): Promise<LatencyResult> {
   const pool = await SubjectPool.open(job.subjects, job.directory, job.packageRoot)
   try {
+    // What preparing has thrown away is no part of an embedding process.
+    globalThis.gc?.()
     const ballast = growResident(job.residentBytes)
     const result: LatencyResult = {
       kind: 'latency',

@@ -4,7 +4,6 @@ import { once } from 'node:events'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { request } from 'undici'
 
 /** Debian's docker-registry on a free port of loopback, with a data directory of its own. */
 export class BenchRegistry {
@@ -41,9 +40,9 @@ export class BenchRegistry {
 
   /** Lists its repositories. */
   async repositories(): Promise<readonly string[]> {
-    const { statusCode, body } = await request(`http://${this.host}/v2/_catalog`)
-    if (statusCode !== 200) throw new Error(`docker-registry answered ${statusCode}: ${await body.text()}`)
-    return ((await body.json()) as { repositories: string[] }).repositories
+    const answer = await fetch(`http://${this.host}/v2/_catalog`)
+    if (!answer.ok) throw new Error(`docker-registry answered ${answer.status}: ${await answer.text()}`)
+    return ((await answer.json()) as { repositories: string[] }).repositories
   }
 
   /** Ends it and removes its data. */

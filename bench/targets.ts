@@ -21,12 +21,15 @@ export function judgeTargets(results: readonly JobResult[]): TargetResult[] {
 
 function latencyTargets(result: LatencyResult): TargetResult[] {
   const small = result.residentTargetBytes < kSmallBytes
-  const size = `${Math.round(result.residentTargetBytes / 1e6)} MB`
+  // Not the size that was asked for: what the subjects themselves need may be more.
+  const size = `${Math.round(result.residentBytes / 1e6)} MB`
   const find = (name: string) => result.subjects.find((subject) => subject.name === name)
   const ratio = (of: string, to: string): number | string | undefined => {
     const [own, other] = [find(of), find(to)]
     // Trials before a failure do not count: the subject did other work than it says.
-    const reason = reasonOf(own ?? {}) ?? reasonOf(other ?? {})
+    const absent = own === undefined ? of : other === undefined ? to : undefined
+    const left = absent === undefined ? undefined : `${absent} is not among the subjects`
+    const reason = left ?? reasonOf(own ?? {}) ?? reasonOf(other ?? {})
     return reason ?? pairedRatio(own?.interleaved ?? [], other?.interleaved ?? [])?.ratio
   }
   const toSpawn = atMost('P1', `wherry / spawn at ${size}`, small ? 1 : 0.3, ratio('wherry', 'spawn'), '×')

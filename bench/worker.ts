@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: MIT
 // Entry of a child process: reads the job in its first argument, writes the answer to the job's result file.
 import { writeFile } from 'node:fs/promises'
-import { measureEndurance } from './endurance.ts'
-import { measureEventLoop } from './event-loop.ts'
 import type { Job, JobResult } from './job.ts'
-import { measureLatency } from './latency.ts'
-import { measureTransfer } from './transfer.ts'
-import { measureUnpack } from './unpack.ts'
 
-function measure(job: Job, signal: AbortSignal): Promise<JobResult> {
+/** Loads what the job needs and no more: the size of this process is part of what is measured. */
+async function measure(job: Job, signal: AbortSignal): Promise<JobResult> {
   switch (job.kind) {
     case 'latency':
-      return measureLatency(job, signal)
+      return (await import('./latency.ts')).measureLatency(job, signal)
     case 'endurance':
-      return measureEndurance(job, signal)
+      return (await import('./endurance.ts')).measureEndurance(job, signal)
     case 'event-loop':
-      return measureEventLoop(job, signal)
+      return (await import('./event-loop.ts')).measureEventLoop(job, signal)
     case 'unpack':
-      return measureUnpack(job, signal)
+      return (await import('./unpack.ts')).measureUnpack(job, signal)
     case 'transfer':
-      return measureTransfer(job, signal)
+      return (await import('./transfer.ts')).measureTransfer(job, signal)
   }
 }
 

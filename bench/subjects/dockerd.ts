@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
+import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
-import { Pool } from 'undici'
+import { Agent, type IncomingMessage, request } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
 import { findExecutable } from '../command.ts'
 import { isHybridHost } from '../files.ts'
 import { SkipError, type Subject, type SubjectContext } from '../subject.ts'
@@ -18,14 +21,15 @@ interface Call {
 
 /**
  * The daemon's HTTP API as dockerode uses it: create, start, wait, logs; no network. Removal is work after the trial, which
- * counts only back to back. Connections are kept open, which is in the daemon's favour.
+ * counts only back to back. Connections are kept open, which is in the daemon's favour. By node:http, as dockerode does it:
+ * another client would make this process larger.
  */
 export class DockerdSubject implements Subject {
   readonly name = 'dockerd'
   readonly #context: SubjectContext
   readonly #finished: string[] = []
+  readonly #agent = new Agent({ keepAlive: true })
   #daemon: DockerDaemon | undefined
-  #pool: Pool | undefined
 
   constructor(context: SubjectContext) {
     this.#context = context
@@ -37,7 +41,6 @@ export class DockerdSubject implements Subject {
     if (process.getuid?.() !== 0) throw new SkipError('dockerd needs root')
     if (await isHybridHost()) throw new SkipError('dockerd refuses a host with cgroup v1 and v2')
     this.#daemon = new DockerDaemon(this.#context)
-    this.#pool = new Pool('http://localhost', { socketPath: this.#daemon.socket })
     await this.#daemon.start(executable, () => this.#call({ method: 'GET', path: '/_ping' }))
     const [repository, tag] = kImage.split(':')
     const path = `/images/create?fromSrc=-&repo=${repository}&tag=${tag}`
@@ -59,19 +62,22 @@ export class DockerdSubject implements Subject {
   }
 
   async dispose(): Promise<void> {
-    await this.#pool?.destroy()
+    this.#agent.destroy()
     await this.#daemon?.stop()
   }
 
   async #call({ method, path, json, tar }: Call): Promise<unknown> {
-    if (this.#pool === undefined) throw new Error('prepare() has not been called')
     const headers = { 'content-type': tar === undefined ? 'application/json' : 'application/x-tar' }
-    const body = tar === undefined ? JSON.stringify(json) : createReadStream(tar)
-    const answer = await this.#pool.request({ method, path, headers, ...(body === undefined ? {} : { body }) })
-    const text = await answer.body.text()
-    const { statusCode } = answer
-    if (statusCode >= 300 && statusCode !== 304) throw new Error(`dockerd answered ${statusCode}: ${text.trim()}`)
+    const socketPath = this.#daemon?.socket
+    const outgoing = request({ socketPath, agent: this.#agent, method, path, headers })
+    const answered = once(outgoing, 'response') as Promise<[IncomingMessage]>
+    if (tar === undefined) outgoing.end(json === undefined ? '' : JSON.stringify(json))
+    else await Promise.all([answered, pipeline(createReadStream(tar), outgoing)])
+    const [response] = await answered
+    const answer = await text(response)
+    const status = response.statusCode ?? 0
+    if (status >= 300 && status !== 304) throw new Error(`dockerd answered ${status}: ${answer.trim()}`)
     // An import answers with several lines of JSON, which nobody needs.
-    return tar === undefined && text.startsWith('{') ? JSON.parse(text) : text
+    return tar === undefined && answer.startsWith('{') ? JSON.parse(answer) : answer
   }
 }

@@ -20,8 +20,14 @@ export class WherrySubject implements Subject {
   async prepare(): Promise<void> {
     const library = await loadLibrary()
     this.#library = library
-    this.#engine = await library.Engine.open({ root: join(this.#context.directory, 'engine') })
-    this.#image = await library.Image.import(this.#context.rootfsTar, { engine: this.#engine })
+    const root = join(this.#context.directory, 'engine')
+    // By an engine of its own: the image is to be there already, without the threads that unpacked it.
+    const importing = await library.Engine.open({ root, prepared: 0 })
+    const { id } = await library.Image.import(this.#context.rootfsTar, { engine: importing }).finally(() =>
+      importing.close(),
+    )
+    this.#engine = await library.Engine.open({ root })
+    this.#image = await library.Image.get(id, { engine: this.#engine })
   }
 
   async trial(): Promise<void> {
