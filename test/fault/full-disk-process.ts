@@ -31,7 +31,7 @@ await attempt('archive', () => Image.load(join(archives, 'large.tar'), { engine 
 await attempt('unpack', () => Image.load(join(archives, 'middle.tar'), { engine }))
 await attempt('import', () => Image.import(join(archives, 'middle-rootfs.tar'), { engine }))
 await attempt('save', async () => (await Image.get('made:small', { engine })).save(join(disk, 'saved.tar')))
-await attempt('stream', async () =>
+await attempt('folder', async () =>
   (await Image.get('made:small', { engine })).save(join(disk, 'saved'), { format: 'oci-dir' }),
 )
 results.names = await readdir(disk)

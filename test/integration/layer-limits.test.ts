@@ -30,22 +30,34 @@ async function open(t: TestContext, layerLimits: EngineOptions['layerLimits']) {
 }
 
 test('an engine holds layers to its limits, and keeps nothing of one that goes beyond', async (t) => {
-  for (const layerLimits of [{ maxEntries: 2 }, { maxBytes: 999 }, { maxPathDepth: 1 }, { maxNameBytes: 4 }]) {
+  for (const [layerLimits, entry, message] of [
+    [{ maxEntries: 2 }, 'a/b/c', /more than 2 entries/],
+    [{ maxBytes: 999 }, 'a/b/c', /more than 999 bytes/],
+    [{ maxPathDepth: 1 }, 'a/b/', /deeper than 1 dir/],
+    [{ maxNameBytes: 4 }, 'a/b/c', /longer than 4 bytes/],
+  ] as const) {
     const { engine, tar } = await open(t, layerLimits)
     await assert.rejects(Image.import(tar, { engine }), (error) => {
       assert.ok(error instanceof LayerError)
-      assert.match(error.message, /more than 2 entries|more than 999 bytes|deeper than 1 dir|longer than 4 bytes/)
+      assert.match(error.message, message)
+      assert.equal(error.entry, entry)
       return true
     })
+    await engine.store.idle()
     assert.deepEqual((await engine.verify()).faults, [])
-    assert.deepEqual(await readdir(join(engine.root, 'layers')), [])
+    for (const folder of ['layers', 'tmp', 'oci/blobs/sha256']) {
+      assert.deepEqual(await readdir(join(engine.root, folder)), [], folder)
+    }
+    assert.deepEqual(await Image.list({ engine }), [])
   }
   const { engine, tar } = await open(t, { maxEntries: 3, maxBytes: 1000, maxPathDepth: 2, maxNameBytes: 5 })
   await Image.import(tar, { engine })
 })
 
-test('limits are checked when the engine opens', async () => {
-  const root = join(tmpdir(), 'wherry-never-made')
+test('limits are checked when the engine opens, before anything is made', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'wherry-limits-'))
+  t.after(() => rm(dir, { recursive: true, force: true }))
+  const root = join(dir, 'root')
   for (const [layerLimits, message] of [
     [{ maxFiles: 1 }, /layerLimits\.maxFiles/],
     [{ maxEntries: -1 }, /layerLimits\.maxEntries/],
@@ -57,5 +69,6 @@ test('limits are checked when the engine opens', async () => {
       code: 'ERR_INVALID_OPTION',
       message,
     })
+    assert.deepEqual(await readdir(dir), [])
   }
 })

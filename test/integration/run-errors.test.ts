@@ -57,7 +57,17 @@ test('a missing image is a NotFoundError', async (t) => {
     return true
   })
   // A reference is looked for in its registry; nothing listens there.
-  await assert.rejects(Container.run('127.0.0.1:1/no/such:image', ['/probe'], { engine }), RegistryError)
+  for (const [name, tag] of [
+    ['127.0.0.1:1/no/such:image', 'image'],
+    ['127.0.0.1:1/no/such', 'latest'],
+  ] as const) {
+    await assert.rejects(Container.run(name, ['/probe'], { engine }), (error) => {
+      assert.ok(error instanceof RegistryError)
+      assert.equal(error.code, 'ERR_REGISTRY')
+      assert.match(error.message, new RegExp(`^Cannot get ${tag} of 127\\.0\\.0\\.1:1/no/such: .*ECONNREFUSED`))
+      return true
+    })
+  }
   await assert.rejects(Container.run('UPPER case', ['/probe'], { engine }), { code: 'ERR_INVALID_REFERENCE' })
   // @ts-expect-error a number is no image
   await assert.rejects(Container.run(7, ['/probe'], { engine }), { code: 'ERR_INVALID_OPTION', option: 'image' })

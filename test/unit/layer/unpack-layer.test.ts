@@ -190,6 +190,24 @@ test('current-user keeps no owners and leaves devices out', async (t) => {
   assert.equal(fs.statSync(join(place.target, 'f')).uid, process.geteuid?.())
 })
 
+/** All natives of the file system that change something. */
+const kChanging = [
+  ...[
+    'makeFile',
+    'finishFile',
+    'write',
+    'pwrite',
+    'ftruncate',
+    'mkdirat',
+    'mknodat',
+    'symlinkat',
+    'linkat',
+    'unlinkat',
+  ],
+  ...['renameat2', 'fchmod', 'fchmodat', 'fchown', 'fchownat', 'futimens', 'utimensat', 'fsetxattr', 'lsetxattrat'],
+  ...['fremovexattr', 'syncfs', 'fsync', 'fdatasync'],
+]
+
 test('durable: everything is synced once, after the last change', (t) => {
   const { target } = layerPlace(t)
   const calls: string[] = []
@@ -200,18 +218,33 @@ test('durable: everything is synced once, after the last change', (t) => {
       return Reflect.get(addon, key, receiver)
     },
   })
+  const sparse = { 'GNU.sparse.map': '0,1,1000000,1', 'GNU.sparse.size': '1000001', 'GNU.sparse.numblocks': '2' }
   const archive = makeTar([
     { name: 'd/', type: '5' },
     { name: 'd/f', body: 'x' },
+    { name: 'd/f', body: 'again' },
+    { name: 'd/big', body: Buffer.alloc(3_000_000, 7) },
+    { name: 'd/sparse', body: 'ab', pax: sparse },
+    { name: 'd/soft', type: '2', linkName: 'f' },
+    { name: 'd/hard', type: '1', linkName: 'd/f' },
+    { name: 'd/fifo', type: '6' },
   ])
+  // A file whose bytes come with its header is made at once, one that goes on is written piece by piece.
+  const pieces = [0, 1, 2].map((part) => archive.subarray(part * 1_200_000, (part + 1) * 1_200_000))
   const rest = { limits: kDefaultLayerLimits, ownerMap: 'current-user' as const }
   const summary = () => ({ digest: sha256(archive), diffId: sha256(archive), compressedBytes: archive.length })
   for (const durable of [true, false]) {
     calls.length = 0
     const targetDir = `${target}-${durable}`
-    unpackStream(native, { chunks: [archive], summary }, { layer: 'x', targetDir, durable, ...rest })
-    const changes = calls.filter((name) => /^(makeFile|mkdirat|fchmod|futimens|syncfs)$/.test(name))
-    assert.equal(changes.includes('syncfs'), durable)
-    assert.equal(changes.indexOf('syncfs'), durable ? changes.length - 1 : -1)
+    unpackStream(native, { chunks: pieces, summary }, { layer: 'x', targetDir, durable, ...rest })
+    const changes = calls.filter((name) => kChanging.includes(name))
+    for (const name of ['makeFile', 'write', 'pwrite', 'ftruncate', 'mkdirat', 'symlinkat', 'linkat', 'unlinkat']) {
+      assert.ok(changes.includes(name), `${name} is not among ${[...new Set(changes)].join(' ')}`)
+    }
+    const syncs = changes.filter((name) => /sync/.test(name))
+    assert.deepEqual(syncs, durable ? ['syncfs'] : [])
+    if (durable) assert.equal(changes.at(-1), 'syncfs')
+    assert.equal(fs.statSync(join(targetDir, 'd/big')).size, 3_000_000)
+    assert.equal(fs.statSync(join(targetDir, 'd/sparse')).size, 1_000_001)
   }
 })

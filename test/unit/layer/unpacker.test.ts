@@ -13,6 +13,7 @@ import { GrowingFile } from '../../../lib/layer/growing-file.ts'
 import { Unpacker, type UnpackerOptions } from '../../../lib/layer/unpacker.ts'
 import { layerPlace } from '../../helpers/layer-fixture.ts'
 import { makeTar } from '../../helpers/make-tar.ts'
+import { until } from '../../helpers/until.ts'
 
 function openUnpacker(t: TestContext, options: UnpackerOptions = {}) {
   const place = layerPlace(t)
@@ -85,5 +86,5 @@ test('threads end when there is nothing to do for a while', async (t) => {
   const threads = () => fs.readdirSync('/proc/self/task').length
   const before = threads()
   await unpack(archive('x'), 'out')
-  while (threads() > before) await new Promise(setImmediate)
+  await until(() => threads() <= before, 'the threads have ended')
 })
