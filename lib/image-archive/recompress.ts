@@ -13,7 +13,8 @@ import { firstBytes } from './archive-files.ts'
 /** How the tar of a layer is packed. */
 export type LayerCompression = 'gzip' | 'zstd' | 'none'
 
-const kLayerType = { gzip: kMediaType.layerGzip, zstd: kMediaType.layerZstd, none: kMediaType.layerTar } as const
+/** Media types of layers, by compression. */
+export const kLayerType = { gzip: kMediaType.layerGzip, zstd: kMediaType.layerZstd, none: kMediaType.layerTar } as const
 
 /** Tells how a blob is compressed, from its first bytes. */
 export async function compressionOf(path: string): Promise<LayerCompression> {

@@ -33,6 +33,8 @@ export interface PackOptions {
   clampSeconds?: number | undefined
   /** @default kDefaultLayerLimits */
   limits?: Partial<LayerLimits> | undefined
+  /** Whether the tree itself is on the disk afterwards, because it will stay as a layer. @default false */
+  durable?: boolean | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -158,10 +160,10 @@ function checkPackOptions({ compression = 'gzip', level, clampSeconds, limits }:
 }
 
 function makeJob(directory: string | number, target: PackTarget, options: PackOptions): PackJob {
-  const { compression = 'gzip', level, whiteouts = true, idMap, clampSeconds } = options
+  const { compression = 'gzip', level, whiteouts = true, idMap, clampSeconds, durable = false } = options
   const limits = checkLayerLimits('limits', options.limits)
   const from = typeof directory === 'number' ? directory : resolve(directory)
   const layer = options.layer ?? (typeof from === 'number' ? 'a directory' : from)
   const tree = { layer, limits, whiteouts, idMap, clampSeconds }
-  return { kind: 'pack', directory: from, target, compression, level, tree }
+  return { kind: 'pack', directory: from, target, compression, level, durable, tree }
 }

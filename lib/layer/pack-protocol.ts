@@ -16,6 +16,7 @@ export interface PackJob {
   target: PackTarget
   compression: Compression
   level: number | undefined
+  durable: boolean
   tree: PackTreeOptions
 }
 

@@ -49,15 +49,15 @@ export interface TreeSummary {
   entries: number
   /** Sum of the sizes of all files, holes included. */
   unpackedBytes: number
-  /** Sockets, which archives cannot hold. */
-  skippedSockets: number
+  /** Sockets, which archives cannot hold, and directories that something else is mounted on. */
+  skipped: number
   /** Files that became shorter while they were read, the first 100: their ends are zeros. */
   shrunk: string[]
 }
 
 /** Makes an archive of a tree, chunk by chunk, in memory that does not depend on the sizes of files. Blocks the thread. */
 export class TreePacker {
-  readonly summary: TreeSummary = { entries: 0, unpackedBytes: 0, skippedSockets: 0, shrunk: [] }
+  readonly summary: TreeSummary = { entries: 0, unpackedBytes: 0, skipped: 0, shrunk: [] }
   readonly #native: FsNative
   readonly #options: PackTreeOptions
   readonly #entries: EntryReader
@@ -124,7 +124,7 @@ export class TreePacker {
     if (this.#options.whiteouts && isWhiteout(entry)) {
       yield* this.#marker(`${path.slice(0, path.length - name.length)}${kWhiteout}${name.toString('latin1')}`)
     } else if (entry.kind === 'socket') {
-      this.summary.skippedSockets++
+      this.summary.skipped++
     } else if (entry.kind === 'directory') {
       yield* this.#directory(entry, name, `${path}/`)
       return
@@ -137,8 +137,12 @@ export class TreePacker {
 
   *#directory(entry: FoundEntry, name: Buffer, path: ByteString): Generator<Buffer, void, undefined> {
     // Given away first, so that it is closed whatever fails; what is mounted there is another tree.
-    if (entry.isMount && path !== '') this.#native.close(entry.fd)
-    else this.#walk.enter(entry, name, path)
+    if (entry.isMount && path !== '') {
+      this.#native.close(entry.fd)
+      this.summary.skipped++
+    } else {
+      this.#walk.enter(entry, name, path)
+    }
     yield* this.#put(this.#header(entry, '5', path === '' ? './' : path, ''))
     if (this.#options.whiteouts && isOpaque(entry)) yield* this.#marker(`${path}${kOpaqueMarker}`)
   }

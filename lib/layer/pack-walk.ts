@@ -16,7 +16,7 @@ interface Level {
   readonly name: Buffer
   /** From the root of the tree; empty for it, else with a slash at the end. */
   readonly path: ByteString
-  readonly names: NameList
+  names: NameList | undefined
 }
 
 /** A name that the walk has come to. */
@@ -56,27 +56,28 @@ export class TreeWalk {
   /** Goes into a directory, whose descriptor is the walk's to close from now on. `path` has a slash at the end. */
   enter(directory: FoundEntry, name: Buffer, path: ByteString): void {
     const { fd, inode } = directory
-    // Kept first: whatever fails, it is closed.
-    const level = { fd, inode, name, path, names: undefined as unknown as NameList }
+    // First: whatever fails, it is closed.
+    const level: Level = { fd, inode, name, path, names: undefined }
     this.#levels.push(level)
     if (this.depth > this.#maxDepth) {
       throw new LayerError(this.#layer, toDisplay(path), `its path is deeper than ${this.#maxDepth} directories`)
     }
     level.names = new NameList(this.#native, fd, kMaxListBytes)
-    const old = this.#levels[this.#levels.length - 1 - kMaxOpenDirectories]
-    if (old !== undefined && old.fd >= 0) this.#close(old)
+    // The root stays open: there is no way back to it.
+    const old = this.depth - kMaxOpenDirectories
+    if (old > 0 && this.#at(old).fd >= 0) this.#close(this.#at(old))
   }
 
   /** Goes to the next name of the directory where the walk is; `undefined` leaves that directory. */
   next(): Step | undefined {
-    const level = this.#levels[this.#levels.length - 1] as Level
-    const name = level.names.next()
+    const level = this.#at(this.depth)
+    const name = level.names?.next()
     if (name === undefined) {
       this.#levels.pop()
       if (level.fd >= 0) this.#close(level)
       return undefined
     }
-    return { dirFd: this.#fd(this.#levels.length - 1), name, path: level.path + name.toString('latin1') }
+    return { dirFd: this.#fd(this.depth), name, path: level.path + name.toString('latin1') }
   }
 
   /** Whether there is a directory left to go on with. */
@@ -96,12 +97,25 @@ export class TreeWalk {
   }
 
   #fd(index: number): number {
-    const level = this.#levels[index] as Level
-    if (level.fd >= 0) return level.fd
-    const again = this.#entries.look(this.#fd(index - 1), level.name)
+    let open = index
+    while (this.#at(open).fd < 0) open--
+    for (let i = open + 1; i <= index; i++) this.#reopen(this.#at(i), this.#at(i - 1).fd)
+    // Those just above stay: the walk comes to them next.
+    for (let i = Math.max(open, 1); i < index - kMaxOpenDirectories / 2; i++) {
+      if (this.#at(i).fd >= 0) this.#close(this.#at(i))
+    }
+    return this.#at(index).fd
+  }
+
+  #at(index: number): Level {
+    return this.#levels[index] as Level
+  }
+
+  #reopen(level: Level, parentFd: number): void {
+    const again = this.#entries.look(parentFd, level.name)
     if (again?.kind === 'directory' && again.inode === level.inode) {
       level.fd = again.fd
-      return level.fd
+      return
     }
     if (again !== undefined && again.fd >= 0) this.#native.close(again.fd)
     throw new LayerError(this.#layer, toDisplay(level.path), 'it was moved or removed while its tree was read')

@@ -89,28 +89,27 @@ async function pack(job: PackJob): Promise<PackOutcome> {
       return output.write(chunk)
     },
   }
+  const compressor = newCompressor(job.compression, job.level, counted)
+  const packer = new TreePacker(native, job.tree, () => compressor.buffer(kPackChunkBytes))
+  let rootFd = -1
   try {
-    const compressor = newCompressor(job.compression, job.level, counted)
-    const packer = new TreePacker(native, job.tree, () => compressor.buffer(kPackChunkBytes))
-    const rootFd = openDirectory(native, job.directory)
-    try {
-      for (const chunk of packer.chunks(rootFd)) {
-        treeHash.update(chunk)
-        await compressor.write(chunk)
-      }
-    } catch (error) {
-      throw explain(error, job.tree.layer, packer.currentEntry)
-    } finally {
-      native.close(rootFd)
+    rootFd = openDirectory(native, job.directory)
+    for (const chunk of packer.chunks(rootFd)) {
+      treeHash.update(chunk)
+      await compressor.write(chunk)
     }
+    if (job.durable) native.syncfs(rootFd)
     await compressor.end()
     await output.end()
-    const diffId = `sha256:${treeHash.digest('hex')}`
-    const digest = isPlain ? diffId : `sha256:${blobHash.digest('hex')}`
-    return { ...packer.summary, digest, diffId, sizeBytes }
+  } catch (error) {
+    throw explain(error, job.tree.layer, packer.currentEntry)
   } finally {
+    if (rootFd >= 0) native.close(rootFd)
     output.close()
   }
+  const diffId = `sha256:${treeHash.digest('hex')}`
+  const digest = isPlain ? diffId : `sha256:${blobHash.digest('hex')}`
+  return { ...packer.summary, digest, diffId, sizeBytes }
 }
 
 function openOutput(target: PackTarget): FileOutput | MessageOutput {
