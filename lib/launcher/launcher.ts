@@ -77,9 +77,13 @@ export class Launcher {
     }
   }
 
-  /** Removes entries of the same form now, in another process; {@link close} waits for it. */
+  /**
+   * Removes entries of the same form soon, in another process; {@link close} waits for it. What many containers leave goes in
+   * one message: each wakes two processes, which compete with the next container for the CPUs.
+   */
   remove(entries: readonly string[]): void {
-    if (this.#toRemove.push(...entries) === entries.length) setImmediate(() => this.#sendRemovals())
+    if (this.#toRemove.push(...entries) > entries.length) return
+    setTimeout(() => this.#sendRemovals(), kRemovalDelayMs).unref()
   }
 
   /** Keeps the event loop alive while a container runs, as a child process would. */
@@ -162,6 +166,7 @@ export class Launcher {
 
 const kSigkill = 9
 const kRemovalsPerMessage = 100
+const kRemovalDelayMs = 20
 const kRetryMs = 2
 
 /** The kernel ends children with the launcher, but for one that had not asked for it yet (PR_SET_PDEATHSIG). */

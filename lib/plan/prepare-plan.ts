@@ -293,7 +293,7 @@ export function hasOwnSys(spec: RuntimeSpec): boolean {
 
 /** Whether a path lies in a kernel file system that the first plan mounts; the others are hidden by the second plan. */
 export function isInStandardMount(spec: RuntimeSpec, path: string): boolean {
-  const top = /^(\/(?:proc|sys))\/./.exec(path)?.[1]
+  const top = path.startsWith('/proc/') ? '/proc' : path.startsWith('/sys/') ? '/sys' : undefined
   return top !== undefined && spec.mounts.some((mount) => mount.destination === top && isStandardMount(mount))
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto'
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Cgroup } from '../cgroup/driver.ts'
 import { SyscallError } from '../errors.ts'
@@ -176,7 +176,7 @@ export class SlotFactory {
     descriptors: PlanDescriptors,
   ): Promise<RootInput & { directories: string[] }> {
     const { root, mounts } = this.#parts
-    const below = (path: string): string => relative(root, path)
+    const below = (path: string): string => path.slice(root.length + 1)
     const noDevices = !privileged
     const base = { upper: below(scratch.upper), work: below(scratch.work), userXattr: true, volatile: true, noDevices }
     if (rootfs.kind === 'layers') {
@@ -215,7 +215,7 @@ export class SlotFactory {
     const overlays = targets.map((target, i) => {
       const [upper, work] = [join(scratch.dir, `upper-${i}`), join(scratch.dir, `work-${i}`)]
       directories.push(upper, work)
-      const below = (path: string): string => relative(this.#parts.root, path)
+      const below = (path: string): string => path.slice(this.#parts.root.length + 1)
       return { target, lower: lower(target), upper: below(upper), work: below(work) }
     })
     return { overlays, directories }
