@@ -1,9 +1,33 @@
 // SPDX-License-Identifier: MIT
 import type { MessagePort } from 'node:worker_threads'
+import type { IdMap } from '../oci/build-spec.ts'
 import type { Compression } from './compression.ts'
 import type { ChangesJob, LayerChange } from './layer-changes.ts'
-import type { PackTreeOptions, TreeSummary } from './pack-tree.ts'
+import type { LayerLimits } from './limits.ts'
 import type { PackedError } from './worker-protocol.ts'
+
+export interface PackTreeOptions {
+  /** Names the tree in errors. */
+  layer: string
+  limits: LayerLimits
+  /** Whether what overlayfs marks as deleted becomes a layer's marks. */
+  whiteouts: boolean
+  idMap: IdMap | undefined
+  /** Seconds since the epoch; later times become this one. */
+  clampSeconds: number | undefined
+}
+
+/** What a tree turned out to be. */
+export interface TreeSummary {
+  /** Members of the archive. */
+  entries: number
+  /** Sum of the sizes of all files, holes included. */
+  unpackedBytes: number
+  /** Sockets, which archives cannot hold, and directories that something else is mounted on. */
+  skipped: number
+  /** Files that became shorter while they were read, the first 100: their ends are zeros. */
+  shrunk: string[]
+}
 
 /** Where the bytes go: an open file of the owner's, or messages ({@link FromPacker}), so many bytes ahead at most. */
 export type PackTarget = { kind: 'file'; fd: number } | { kind: 'messages'; port: MessagePort; windowBytes: number }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 import { LayerError } from '../errors.ts'
 import type { FsNative } from '../launcher/fs-native.ts'
-import type { IdMap } from '../oci/build-spec.ts'
 import { type ByteString, toDisplay } from './byte-string.ts'
-import type { LayerLimits } from './limits.ts'
 import { EntryReader, type FoundEntry, isOpaque, isWhiteout, redirectionOf, type Xattr } from './pack-entry.ts'
 import { encodeHeader, type PackHeader, roundUp, type TarTypeFlag } from './pack-header.ts'
 import { IdsBack } from './pack-ids.ts'
+import type { PackTreeOptions, TreeSummary } from './pack-protocol.ts'
 import { TreeWalk } from './pack-walk.ts'
 import { kBlockBytes } from './tar-header.ts'
 import { kMaxMetaBytes } from './tar-parser.ts'
@@ -30,29 +29,6 @@ const kFlags: Readonly<Record<Exclude<FoundEntry['kind'], 'socket'>, TarTypeFlag
   'block-device': '4',
   directory: '5',
   fifo: '6',
-}
-
-export interface PackTreeOptions {
-  /** Names the tree in errors. */
-  layer: string
-  limits: LayerLimits
-  /** Whether what overlayfs marks as deleted becomes a layer's marks. */
-  whiteouts: boolean
-  idMap: IdMap | undefined
-  /** Seconds since the epoch; later times become this one. */
-  clampSeconds: number | undefined
-}
-
-/** What a tree turned out to be. */
-export interface TreeSummary {
-  /** Members of the archive. */
-  entries: number
-  /** Sum of the sizes of all files, holes included. */
-  unpackedBytes: number
-  /** Sockets, which archives cannot hold, and directories that something else is mounted on. */
-  skipped: number
-  /** Files that became shorter while they were read, the first 100: their ends are zeros. */
-  shrunk: string[]
 }
 
 /** Makes an archive of a tree, chunk by chunk, in memory that does not depend on the sizes of files. Blocks the thread. */
