@@ -138,6 +138,8 @@ export interface UnpackResult extends Absence {
 export interface TransferRow {
   work: 'pull' | 'push'
   image: string
+  /** Whether there was room to keep what trials made until the row was over: removing it slows down the next trial. */
+  kept: boolean
   contenders: ContenderResult[]
 }
 

@@ -32,8 +32,8 @@ function planJobs(options: BenchOptions): WithoutPlace<Job>[] {
       jobs.push({ kind: 'latency', subjects, leftOut, residentBytes, settings: options.latency })
     }
   }
-  if (options.parts.includes('P3-unpack')) jobs.push({ kind: 'unpack', rounds: options.unpackRounds, seed })
-  if (options.parts.includes('P3-transfer')) jobs.push({ kind: 'transfer', rounds: options.transferRounds, seed })
+  if (options.parts.includes('P3-unpack')) jobs.push({ kind: 'unpack', rounds: options.p3Rounds, seed })
+  if (options.parts.includes('P3-transfer')) jobs.push({ kind: 'transfer', rounds: options.p3Rounds, seed })
   if (options.parts.includes('P5')) {
     for (const subject of controls) jobs.push({ kind: 'endurance', subject, runs: options.enduranceRuns })
   }

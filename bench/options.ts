@@ -16,8 +16,7 @@ export interface BenchOptions {
   latency: LatencySettings
   enduranceRuns: number
   eventLoopRuns: number
-  unpackRounds: number
-  transferRounds: number
+  p3Rounds: number
   /** Leave a host with both cgroup versions as it is, instead of hiding v2 from the measuring process. */
   asIs: boolean
   outDirectory: string | undefined
@@ -29,6 +28,7 @@ export const kUsage = `npm run bench -- [options]
   --only P1,P3-unpack,P3-transfer,P5,P6
                         parts to measure (default: all)
   --trials N            interleaved rounds of P1
+  --p3-rounds N         rounds of P3
   --runs N              runs one after the other in P5
   --subjects a,b        wherry, spawn, bwrap, crun, runc, podman, dockerd (default: all)
   --resident 54,550     sizes of the embedding process, in MB
@@ -46,26 +46,10 @@ const kParts: readonly Part[] = ['P1', 'P3-unpack', 'P3-transfer', 'P5', 'P6']
  * @throws {TypeError} for an unknown option or a malformed value
  */
 export function parseBenchOptions(args: readonly string[], subjects: readonly string[]): BenchOptions | 'help' {
-  const text = { type: 'string' } as const
-  const flag = { type: 'boolean', default: false } as const
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      help: flag,
-      short: flag,
-      'as-is': flag,
-      only: text,
-      trials: text,
-      runs: text,
-      subjects: text,
-      resident: text,
-      'pause-ms': text,
-      seed: text,
-      out: text,
-    },
-  })
+  const { values } = parseArgs({ args: [...args], options: kOptions })
   if (values.help) return 'help'
   const defaults = values.short ? kShort : kFull
+  const { latency } = defaults
   return {
     short: values.short,
     parts: chooseFrom('only', values.only, kParts),
@@ -74,18 +58,34 @@ export function parseBenchOptions(args: readonly string[], subjects: readonly st
     firstSizeOnly: defaults.firstSizeOnly,
     latency: {
       ...kLatency,
-      ...defaults.latency,
-      ...(values.trials === undefined ? {} : { rounds: whole('trials', values.trials, 1) }),
-      pauseMs: whole('pause-ms', values['pause-ms'] ?? '20', 0),
-      seed: values.seed === undefined ? Date.now() % 2 ** 31 : whole('seed', values.seed, 0),
+      ...latency,
+      rounds: whole('trials', values.trials ?? latency.rounds, 1),
+      pauseMs: whole('pause-ms', values['pause-ms'] ?? 20, 0),
+      seed: whole('seed', values.seed ?? Date.now() % 2 ** 31, 0),
     },
-    enduranceRuns: values.runs === undefined ? defaults.enduranceRuns : whole('runs', values.runs, 10),
+    enduranceRuns: whole('runs', values.runs ?? defaults.enduranceRuns, 10),
     eventLoopRuns: 200,
-    unpackRounds: defaults.unpackRounds,
-    transferRounds: defaults.transferRounds,
+    p3Rounds: whole('p3-rounds', values['p3-rounds'] ?? defaults.p3Rounds, 1),
     asIs: values['as-is'],
     outDirectory: values.out,
   }
+}
+
+const kText = { type: 'string' } as const
+const kFlag = { type: 'boolean', default: false } as const
+const kOptions = {
+  help: kFlag,
+  short: kFlag,
+  'as-is': kFlag,
+  only: kText,
+  trials: kText,
+  runs: kText,
+  'p3-rounds': kText,
+  subjects: kText,
+  resident: kText,
+  'pause-ms': kText,
+  seed: kText,
+  out: kText,
 }
 
 const kLatency = { warmupRounds: 3, concurrency: 8, slowMs: 150 }
@@ -93,16 +93,14 @@ const kFull = {
   firstSizeOnly: [],
   latency: { rounds: 200, sequentialRuns: 200, concurrentRuns: 200, slowEvery: 10 },
   enduranceRuns: 2_000,
-  unpackRounds: 8,
-  transferRounds: 8,
+  p3Rounds: 8,
 }
 const kShort = {
   // It takes half a minute for each size, and its target is for the small one.
   firstSizeOnly: ['dockerd'],
   latency: { rounds: 30, sequentialRuns: 40, concurrentRuns: 40, slowEvery: 10 },
   enduranceRuns: 300,
-  unpackRounds: 4,
-  transferRounds: 3,
+  p3Rounds: 3,
 }
 
 function chooseFrom<T extends string>(option: string, text: string | undefined, known: readonly T[]): readonly T[] {
@@ -113,7 +111,7 @@ function chooseFrom<T extends string>(option: string, text: string | undefined, 
   return known.filter((name) => wanted.includes(name))
 }
 
-function whole(option: string, text: string, least: number): number {
+function whole(option: string, text: string | number, least: number): number {
   const value = Number(text)
   if (!Number.isInteger(value) || value < least) {
     throw new TypeError(`--${option} takes a whole number from ${least}, not ${text}`)

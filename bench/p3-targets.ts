@@ -32,7 +32,7 @@ export function transferTargets(result: TransferResult): TargetResult[] {
   return [...rows, ...missing]
 }
 
-function ratioTargets({ work, image, contenders }: TransferRow, reason?: string): TargetResult[] {
+function ratioTargets({ work, image, contenders }: Omit<TransferRow, 'kept'>, reason?: string): TargetResult[] {
   const { ours, limits } = kTransferRules[work]
   return Object.entries(limits).map(([peer, limit]) => {
     const what = [`${ours} / ${peer}`, image].filter(Boolean).join(', ')

@@ -22,11 +22,16 @@ export function formatTransfer(result: TransferResult): string {
     contenders,
     ...kTransferRules[work],
   }))
-  const delays = result.rows.map(delayNote).join('\n')
+  const notes = result.rows.filter(({ kept }) => !kept).map(crampedNote)
+  const delays = [...notes, ...result.rows.map(delayNote)].join('\n')
   const idle =
     result.idle === undefined ? '' : ` (idle: ${formatMs(result.idle.p99)} ms, 1 ms of sampling is in all of them)`
   const loops = delays === '' ? '' : `\n\n${delays}${idle}`
   return `${title.join('\n')}\n\n${formatContests(['image'], groups)}${loops}${formatAbsence(result)}`
+}
+
+function crampedNote({ work, image }: TransferRow): string {
+  return `- ${work} of ${image}: no room to keep what the trials made; removing it slowed down the next, whichever it was`
 }
 
 function delayNote({ work, image, contenders }: TransferRow): string {

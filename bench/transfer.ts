@@ -7,18 +7,20 @@ import { findExecutable, requireSuccess } from './command.ts'
 import { holdContest } from './contest.ts'
 import { watchLoop } from './event-loop.ts'
 import { missingRoom } from './files.ts'
-import type { Job, TransferResult } from './job.ts'
+import type { Job, TransferResult, TransferRow } from './job.ts'
 import { type Random, seededRandom } from './random.ts'
 import { BenchRegistry } from './registry.ts'
 import { SkipError } from './subject.ts'
 import { describeError, noteAbsence } from './subject-pool.ts'
-import { kPullSubjects, kPushSubjects, type TransferImage } from './transfer-subjects.ts'
+import { kPullSubjects, kPushSubjects, type TransferImage, type TransferSubject } from './transfer-subjects.ts'
 import { findUnpackLayers, kLayerCount } from './unpack-layers.ts'
 
 const kIdleMs = 2_000
 const kTools = ['docker-registry', 'skopeo', 'umoci', 'gzip', 'tar'] as const
-/** The images twice, in a layout and in a registry, and what the largest trial makes: a tree, two copies of the blobs. */
-const kRoomBytes = 1.2e9
+/** The largest trial makes a tree and two copies of the blobs. */
+const kTrialBytes = 400e6
+/** The images twice, in a layout and in a registry, a tar while they are made, and a trial. */
+const kRoomBytes = 400e6 + kTrialBytes
 
 /** Pulls and pushes the same images in turn with every subject, each time into an empty place. */
 export async function measureTransfer(job: Job & { kind: 'transfer' }, signal: AbortSignal): Promise<TransferResult> {
@@ -46,19 +48,35 @@ export async function measureTransfer(job: Job & { kind: 'transfer' }, signal: A
 
 async function measureImages(
   images: readonly TransferImage[],
-  { directory, rounds, seed }: Job & { kind: 'transfer' },
+  job: Job & { kind: 'transfer' },
   result: TransferResult,
   signal: AbortSignal,
 ): Promise<void> {
-  const random: Random = seededRandom(seed)
+  const random: Random = seededRandom(job.seed)
   for (const image of images) {
     for (const [work, subjects] of [['pull', kPullSubjects] as const, ['push', kPushSubjects] as const]) {
       if (signal.aborted) return
-      const contenders = subjects.map((subject) => subject(image))
-      const options = { directory, rounds, random, signal }
-      result.rows.push({ work, image: image.name, contenders: await holdContest(contenders, options) })
+      result.rows.push(await measureRow(job, { work, image, subjects, random, signal }))
     }
   }
+}
+
+interface RowPlan {
+  work: TransferRow['work']
+  image: TransferImage
+  subjects: readonly TransferSubject[]
+  random: Random
+  signal: AbortSignal
+}
+
+async function measureRow(
+  { directory, rounds }: Job & { kind: 'transfer' },
+  { work, image, subjects, random, signal }: RowPlan,
+): Promise<TransferRow> {
+  const contenders = subjects.map((subject) => subject(image))
+  const kept = (await missingRoom(directory, contenders.length * (rounds + 1) * kTrialBytes)) === undefined
+  const results = await holdContest(contenders, { directory, rounds, random, signal, keep: kept })
+  return { work, image: image.name, kept, contenders: results }
 }
 
 async function requireTools(): Promise<void> {

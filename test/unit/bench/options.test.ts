@@ -22,6 +22,7 @@ test('--short does less, and --trials has the last word', () => {
   assert.ok(parse('--short').latency.rounds < parse().latency.rounds)
   assert.ok(parse('--short').enduranceRuns < parse().enduranceRuns)
   assert.equal(parse('--short', '--trials', '7').latency.rounds, 7)
+  assert.equal(parse('--short', '--p3-rounds', '6').p3Rounds, 6)
 })
 
 test('a short run measures dockerd at the first size only', () => {

@@ -28,7 +28,7 @@ function unpacked(...contenders: ContenderResult[]): UnpackResult {
 
 function transferred(work: 'pull' | 'push', ...contenders: ContenderResult[]): TransferResult {
   const idle = { p50: 1, p99: 1.5, max: 2 }
-  return { kind: 'transfer', subject: 'wherry', idle, rows: [{ work, image: 'small', contenders }] }
+  return { kind: 'transfer', subject: 'wherry', idle, rows: [{ work, image: 'small', kept: true, contenders }] }
 }
 
 function linesOf(targets: ReturnType<typeof unpackTargets>): string[] {
@@ -112,6 +112,13 @@ test('the unpack table has every row, marks the one with the target, and has no 
   assert.match(text, /\| GNU tar +\| +3 \| +100 \| +100 \| +0\.90 × \| +– \| +≤ 1 × \|/)
   assert.match(text, /\| GNU tar, sync -f +\| +3 \| +300 \| +300 \| +0\.30 × \| +– \| +\|/)
   assert.match(text, /^- 2 layers, tmpfs: x not measured: why$/m)
+})
+
+test('the transfer table says where trials had to be removed at once', () => {
+  const result = transferred('push', measured(kPushNames.ours, 120))
+  const rows = result.rows.map((row) => ({ ...row, kept: false }))
+  assert.match(formatTransfer({ ...result, rows }), /^- push of small: no room to keep/m)
+  assert.doesNotMatch(formatTransfer(result), /no room/)
 })
 
 test('the transfer table says the reason of a part that cannot be done', () => {
