@@ -17,14 +17,14 @@ export async function serveBlob(
   repository: string,
   digest: Digest,
 ): Promise<void> {
-  const opened = await blobs.open(repository, digest)
+  // A client that sees a blob here relies on it for the manifest that it pushes next.
+  const isThere = exchange.request.method !== 'HEAD' || (await blobs.touch(repository, digest))
+  const opened = isThere ? await blobs.open(repository, digest) : undefined
   if (opened === undefined) {
     if (mirror === undefined) throw blobUnknown(digest)
     return mirror.serveBlob(exchange, repository, digest)
   }
   try {
-    // A client that sees a blob here relies on it for the manifest that it pushes next.
-    if (exchange.request.method === 'HEAD') await blobs.touch(repository, digest)
     const range = startBlobAnswer(exchange, digest, opened.size)
     if (range !== undefined) await sendStream(exchange, readFrom(opened.file, range))
   } finally {

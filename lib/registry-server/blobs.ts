@@ -7,8 +7,8 @@ import { isErrno, syncDirectory } from '../store/atomic.ts'
 import { statIfThere, unlinkIfThere } from '../store/files.ts'
 import { makeDirectories, type Storage } from './storage.ts'
 
-/** A blob that was used is marked as such at most this often. */
-const kTouchAgeMs = 60_000
+/** A blob that was used is marked as such at most this often: what is spared for a while is so to this precision. */
+const kTouchAgeMs = 1_000
 /** Too many links, or a file system without them. */
 const kNoLinks = ['EMLINK', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP']
 
@@ -90,6 +90,29 @@ export class Blobs {
     return this.#linkTo(this.#link(from, digest), repository, digest)
   }
 
+  /**
+   * Takes a blob away from a repository that nobody has touched since `beforeMs`, a time as in `Date.now()`.
+   *
+   * Who touches it at this very moment, and learns that it is there, keeps it: it is moved aside first, where nobody can touch it
+   * any more, and comes back when somebody had just done so.
+   *
+   * @returns whether it is gone.
+   */
+  async removeUntouched(repository: string, digest: Digest, beforeMs: number): Promise<boolean> {
+    const path = this.#link(repository, digest)
+    if (!(await isOlder(path, beforeMs))) return false
+    const aside = this.#storage.scratch()
+    try {
+      await rename(path, aside)
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return false
+      throw error
+    }
+    if (await isOlder(aside, beforeMs)) return unlinkIfThere(aside)
+    await rename(aside, path)
+    return false
+  }
+
   /** Takes a blob away from a repository. @returns whether it had it. */
   remove(repository: string, digest: Digest): Promise<boolean> {
     return unlinkIfThere(this.#link(repository, digest))
@@ -126,6 +149,11 @@ export class Blobs {
     await rename(scratch, target)
     await syncDirectory(dirname(target))
   }
+}
+
+async function isOlder(path: string, beforeMs: number): Promise<boolean> {
+  const stats = await statIfThere(path)
+  return stats !== undefined && stats.mtimeMs <= beforeMs
 }
 
 /** Gives a file the name that all repositories share, unless another has it. @returns false where that cannot be. */

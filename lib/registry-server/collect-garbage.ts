@@ -9,7 +9,12 @@ import type { ServerParts } from './parts.ts'
 
 /** Options of `RegistryServer.collectGarbage()`. */
 export interface CollectGarbageOptions {
-  /** Blobs that somebody pushed or asked for in this time stay: a manifest may follow. @default 3_600_000 (an hour) */
+  /**
+   * Blobs that somebody pushed or asked for in this time, give or take a second, stay: a manifest may follow. With a time that is
+   * shorter than a push lasts, the push is refused at its manifest. Where other processes serve the same root, give a minute at least.
+   *
+   * @default 3_600_000 (an hour)
+   */
   minAgeMs?: number
   signal?: AbortSignal
 }
@@ -52,9 +57,7 @@ async function dropLinks(
     for (const { digest } of [...content.blobs, ...content.children]) used.add(digest)
   }
   for (const digest of await storage.listLinks(repository, '_blobs')) {
-    if (used.has(digest)) continue
-    const stats = await statIfThere(storage.link(repository, '_blobs', digest))
-    if (stats !== undefined && stats.mtimeMs <= before) await blobs.remove(repository, digest)
+    if (!used.has(digest)) await blobs.removeUntouched(repository, digest, before)
   }
 }
 

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { NotFoundError, RegistryError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
 import { blobUnknown, sendStream, startBlobAnswer } from './blob-endpoints.ts'
+import { BlobSizes } from './blob-sizes.ts'
 import type { Blobs } from './blobs.ts'
 import { Download } from './download.ts'
 import { RequestError } from './errors.ts'
@@ -43,6 +44,7 @@ export class Mirror {
   readonly #storage: Storage
   readonly #blobs: Blobs
   readonly #manifests: Manifests
+  readonly #sizes: BlobSizes
   readonly #ttlMs: number
   /** When a tag was last compared with upstream. */
   readonly #checked = new Map<string, number>()
@@ -54,6 +56,7 @@ export class Mirror {
     this.#storage = parts.storage
     this.#blobs = parts.blobs
     this.#manifests = parts.manifests
+    this.#sizes = new BlobSizes(parts.manifests)
     this.#ttlMs = parts.ttlMs
   }
 
@@ -93,7 +96,8 @@ export class Mirror {
 
   /** Sends a blob that is not here, while it is fetched and kept. */
   async serveBlob(exchange: Exchange, repository: string, digest: Digest): Promise<void> {
-    const size = await this.#sizeOf(repository, digest)
+    // From a manifest that was served here before; other blobs are none of a cache's business.
+    const size = await this.#sizes.find(repository, digest)
     if (size === undefined) throw blobUnknown(digest)
     if (exchange.request.method === 'HEAD') {
       startBlobAnswer(exchange, digest, size)
@@ -178,18 +182,6 @@ export class Mirror {
     }
     download.done.then(forget, forget)
     return download
-  }
-
-  /** A blob's size is known from a manifest that was served here before; others are none of a cache's business. */
-  async #sizeOf(repository: string, digest: Digest): Promise<number | undefined> {
-    for (const each of await this.#manifests.list(repository)) {
-      const stored = await this.#manifests.get(repository, each)
-      if (stored === undefined) continue
-      const { blobs } = parseManifestContent(stored.bytes, stored.mediaType)
-      const found = blobs.find((blob) => blob.digest === digest)
-      if (found !== undefined) return found.size
-    }
-    return undefined
   }
 
   #isFresh(key: string): boolean {
