@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "remove_tree.h"
+#include "sys.h"
 
 namespace wherry {
 namespace {
@@ -143,12 +144,12 @@ bool start_janitor(JanitorLink* link) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
   pid_t pid = fork();
   if (pid == 0) {
-    // The socket to Node must end with the launcher alone.
-    close(3);
-    close(pair[1]);
+    // The socket to Node must end with the launcher alone, and so must what it holds of containers.
+    if (pair[0] != 3) dup3(pair[0], 3, O_CLOEXEC);
+    sys_close_range(4, ~0u, 0);
     // Nobody waits for what it does, while Node and the containers may wait for a CPU.
     setpriority(PRIO_PROCESS, 0, kNice);
-    run(pair[0]);
+    run(3);
   }
   close(pair[0]);
   link->pid = pid;

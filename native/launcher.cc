@@ -19,6 +19,7 @@
 #include "plan.h"
 #include "protocol.h"
 #include "steps.h"
+#include "supervisor.h"
 #include "sys.h"
 
 namespace wherry {
@@ -109,9 +110,30 @@ void reap(Launcher* l) {
     } else {
       l->early[l->next_early++ % 64] = pid;
     }
+    // First, so that whoever hears of the end finds the record of it.
+    supervisor_exited(pid, status, usage, &l->janitor);
     report_exit(pid, status, usage);
     janitor_exited(&l->janitor, pid);
   }
+}
+
+// Leaves open what a maker needs: what belongs to other containers is none of its business.
+void close_others(const Launcher& l, const int* fds, int count) {
+  int kept[kMaxRequestFds + 2];
+  int n = 0;
+  for (int i = 0; i < count + 2; i++) {
+    int fd = i < count ? fds[i] : i == count ? l.births[1] : l.janitor.socket;
+    int at = n++;
+    for (; at > 0 && kept[at - 1] > fd; at--) kept[at] = kept[at - 1];
+    kept[at] = fd;
+  }
+  unsigned from = kControlFd;
+  for (int i = 0; i < n; i++) {
+    auto fd = static_cast<unsigned>(kept[i]);
+    if (fd > from) sys_close_range(from, fd - 1, 0);
+    from = fd + 1;
+  }
+  sys_close_range(from, ~0u, 0);
 }
 
 [[noreturn]] void run_maker(Launcher* l, const int* fds, int count, const uint8_t* plan, size_t size) {
@@ -123,7 +145,7 @@ void reap(Launcher* l) {
     struct sigaction action;
     if (sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) signal(number, SIG_DFL);
   }
-  close(kControlFd);
+  close_others(*l, fds, count);
   setrlimit(RLIMIT_NOFILE, &l->nofile);
   Context ctx = {};
   for (int& slot : ctx.slots) slot = -1;
@@ -170,29 +192,78 @@ void cleanup_request(Launcher* l, const uint8_t* data, size_t size) {
   l->cleanup = grown;
 }
 
+size_t kill_attached(Launcher* l) {
+  size_t attached = 0;
+  for (size_t i = 0; i < l->container_count; i++) {
+    if (supervisor_detached(l->containers[i])) continue;
+    kill(l->containers[i], SIGKILL);
+    attached++;
+  }
+  return attached;
+}
+
 // Node is gone. Everything that belongs to it goes too.
-[[noreturn]] void finish(Launcher* l) {
+void end_attached(Launcher* l) {
   drain_births(l);
-  for (size_t i = 0; i < l->container_count; i++) kill(l->containers[i], SIGKILL);
-  while (l->container_count > 0 || l->maker_count > 0) {
-    pid_t pid = wait4(-1, nullptr, 0, nullptr);
+  while (kill_attached(l) > 0 || l->maker_count > 0) {
+    int status;
+    rusage usage;
+    pid_t pid = wait4(-1, &status, 0, &usage);
     if (pid < 0 && errno == ECHILD) break;
     // A maker that was at work may have left one more child.
     drain_births(l);
-    for (size_t i = 0; i < l->container_count; i++) kill(l->containers[i], SIGKILL);
     if (take(l->makers, static_cast<size_t>(l->maker_count), pid)) {
       l->maker_count--;
-    } else if (take(l->containers, l->container_count, pid)) {
+      continue;
+    }
+    supervisor_exited(pid, status, usage, &l->janitor);
+    if (take(l->containers, l->container_count, pid)) {
       l->container_count--;
     } else {
       l->early[l->next_early++ % 64] = pid;
     }
+    janitor_exited(&l->janitor, pid);
   }
+  janitor_flush(&l->janitor, true);
+}
+
+[[noreturn]] void finish(Launcher* l) {
   janitor_flush(&l->janitor, true);
   close(l->janitor.socket);
   waitpid(l->janitor.pid, nullptr, 0);
   for (size_t at = 0; at < l->cleanup_size; at += strlen(l->cleanup + at) + 1) remove_entry(l->cleanup + at);
   _exit(0);
+}
+
+// Goes on for the detached containers, if there are any. What Node registered is removed now.
+void node_gone(Launcher* l) {
+  end_attached(l);
+  if (supervisor_detached_count() == 0) finish(l);
+  for (size_t at = 0; at < l->cleanup_size; at += strlen(l->cleanup + at) + 1) {
+    janitor_remove(&l->janitor, l->cleanup + at, strlen(l->cleanup + at) + 1);
+  }
+  l->cleanup_size = 0;
+  ExitEvent staying = {};
+  send(kControlFd, &staying, sizeof staying, MSG_NOSIGNAL);
+  // The number stays taken: nothing else may become descriptor 3.
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null >= 0) {
+    dup3(null, kControlFd, O_CLOEXEC);
+    close(null);
+  }
+}
+
+// Returns whether the descriptors are taken over.
+bool supervise_request(Launcher* l, const uint8_t* message, size_t size, const int* fds, int count) {
+  pid_t pid = supervise(message, size, fds, count);
+  if (pid <= 0) return false;
+  drain_births(l);
+  for (size_t i = 0; i < l->container_count; i++) {
+    if (l->containers[i] == pid) return true;
+  }
+  // Killed while it waited, and reaped before we were told of it: nobody else will record its end.
+  supervisor_exited(pid, SIGKILL, {}, &l->janitor);
+  return true;
 }
 
 // Returns false at end of file.
@@ -221,6 +292,8 @@ bool receive(Launcher* l) {
     size_t size = static_cast<size_t>(n) - sizeof request;
     if (request.kind == kRequestClone) clone_request(l, request, fds, count, size);
     if (request.kind == kRequestRemove) janitor_remove(&l->janitor, l->message + sizeof request, size);
+    if (request.kind == kRequestSupervise && supervise_request(l, l->message + sizeof request, size, fds, count))
+      count = 0;
     if (request.kind == kRequestCleanup) cleanup_request(l, l->message + sizeof request, size);
   }
   for (int i = 0; i < count; i++) close(fds[i]);
@@ -250,20 +323,30 @@ int run() {
   sigaddset(&set, SIGCHLD);
   sigprocmask(SIG_BLOCK, &set, nullptr);
   int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (signals < 0) return 1;
+  int streams = supervisor_open();
+  if (signals < 0 || streams < 0) return 1;
 
+  bool has_node = true;
   for (;;) {
     bool late = launcher.janitor.size > 0;
-    pollfd polled[] = {{kControlFd, POLLIN, 0}, {signals, POLLIN, 0}, {launcher.janitor.socket, POLLOUT, 0}};
-    if (poll(polled, late ? 3 : 2, -1) < 0 && errno != EINTR) return 1;
-    if (late && polled[2].revents != 0) janitor_flush(&launcher.janitor, false);
+    pollfd polled[] = {{has_node ? kControlFd : -1, POLLIN, 0},
+                       {signals, POLLIN, 0},
+                       {streams, POLLIN, 0},
+                       {launcher.janitor.socket, POLLOUT, 0}};
+    if (poll(polled, late ? 4 : 3, -1) < 0 && errno != EINTR) return 1;
+    if (late && polled[3].revents != 0) janitor_flush(&launcher.janitor, false);
+    if (polled[2].revents != 0) supervisor_pump();
     if ((polled[1].revents & POLLIN) != 0) {
       signalfd_siginfo info;
       while (read(signals, &info, sizeof info) > 0) {
       }
       reap(&launcher);
     }
-    if (polled[0].revents != 0 && !receive(&launcher)) finish(&launcher);
+    if (polled[0].revents != 0 && !receive(&launcher)) {
+      node_gone(&launcher);
+      has_node = false;
+    }
+    if (!has_node && supervisor_detached_count() == 0) finish(&launcher);
   }
 }
 

@@ -11,7 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "addon_state.h"
 #include "ops.h"
@@ -46,6 +48,64 @@ class Descriptor : public Napi::ObjectWrap<Descriptor> {
     fd_ = -1;
   }
   int fd_;
+};
+
+// new Watch(fd, callback): calls once when the descriptor becomes readable, as a pidfd does when its process ends, and
+// closes it.
+class Watch : public Napi::ObjectWrap<Watch> {
+ public:
+  static void init(Napi::Env env, Napi::Object exports) {
+    exports.Set("Watch", DefineClass(env, "Watch",
+                                     {InstanceMethod<&Watch::close_now>("close"), InstanceMethod<&Watch::ref>("ref"),
+                                      InstanceMethod<&Watch::unref>("unref")}));
+  }
+  explicit Watch(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    Napi::Env env = info.Env();
+    if (info.Length() < 2 || !info[0].IsNumber() || !info[1].IsFunction()) {
+      Napi::TypeError::New(env, "Watch(fd, callback)").ThrowAsJavaScriptException();
+      return;
+    }
+    int fd = info[0].As<Napi::Number>().Int32Value();
+    if (!PollHandle::open(
+            env, fd, [this] { on_readable(); }, &poll_)) {
+      system_error(env, errno, "epoll_ctl").ThrowAsJavaScriptException();
+      return;
+    }
+    disown_descriptor(env, fd);
+    callback_ = Napi::Persistent(info[1].As<Napi::Function>());
+    context_ = std::make_unique<Napi::AsyncContext>(env, "WherryWatch");
+    Ref();
+  }
+  ~Watch() override {
+    if (poll_ != nullptr) poll_->close();
+  }
+
+ private:
+  void on_readable() {
+    Napi::Env env = Env();
+    Napi::HandleScope scope(env);
+    // Kept by this scope: shut() lets go of it.
+    Napi::FunctionReference callback = Napi::Persistent(callback_.Value());
+    std::unique_ptr<Napi::AsyncContext> context = std::move(context_);
+    shut();
+    call_javascript(env, callback, *context, {});
+  }
+  void shut() {
+    if (poll_ == nullptr) return;
+    poll_->close();
+    callback_.Reset();
+    Unref();
+  }
+  void close_now(const Napi::CallbackInfo&) { shut(); }
+  void ref(const Napi::CallbackInfo&) {
+    if (poll_ != nullptr) poll_->ref();
+  }
+  void unref(const Napi::CallbackInfo&) {
+    if (poll_ != nullptr) poll_->unref();
+  }
+  PollHandle* poll_ = nullptr;
+  Napi::FunctionReference callback_;
+  std::unique_ptr<Napi::AsyncContext> context_;
 };
 
 constexpr unsigned kMfdExec = 0x10;
@@ -202,6 +262,12 @@ Napi::Value duplicate(const Napi::CallbackInfo& info) {
   return fd < 0 ? raise(info.Env(), errno, "fcntl(F_DUPFD_CLOEXEC)") : descriptor_of(info.Env(), fd);
 }
 
+// (pid) -> pidfd; ESRCH where there is no such process
+Napi::Value pidfd_open(const Napi::CallbackInfo& info) {
+  int fd = sys_pidfd_open(int_of(info, 0));
+  return fd < 0 ? raise(info.Env(), errno, "pidfd_open") : descriptor_of(info.Env(), fd);
+}
+
 // (pidfd, signal)
 Napi::Value pidfd_send_signal(const Napi::CallbackInfo& info) {
   long result = syscall(SYS_pidfd_send_signal, int_of(info, 0), int_of(info, 1), nullptr, 0);
@@ -243,6 +309,7 @@ Napi::Value check_plan(const Napi::CallbackInfo& info) {
 
 void init_process_ops(Napi::Env env, Napi::Object exports) {
   Descriptor::init(env, exports);
+  Watch::init(env, exports);
   exports.Set("startLauncher", Napi::Function::New<start_launcher>(env));
   exports.Set("socketPair", Napi::Function::New<socket_pair>(env));
   exports.Set("pipe", Napi::Function::New<make_pipe>(env));
@@ -251,6 +318,7 @@ void init_process_ops(Napi::Env env, Napi::Object exports) {
   exports.Set("giveAway", Napi::Function::New<give_away>(env));
   exports.Set("openTree", Napi::Function::New<open_tree>(env));
   exports.Set("mountSetattr", Napi::Function::New<set_mount_attributes>(env));
+  exports.Set("pidfdOpen", Napi::Function::New<pidfd_open>(env));
   exports.Set("pidfdSendSignal", Napi::Function::New<pidfd_send_signal>(env));
   exports.Set("reap", Napi::Function::New<reap>(env));
   exports.Set("setWindowSize", Napi::Function::New<set_window_size>(env));

@@ -8,10 +8,13 @@ namespace wherry {
 
 // Node -> launcher.
 enum RequestKind : uint32_t {
-  kRequestClone = 1,    // payload: plan; fds: status socket, then slots 0..n-1
-  kRequestCleanup = 2,  // payload: NUL-separated list of paths, each 'd' (directory tree), 'c' (cgroup tree)
-                        // or 'p' (all cgroups that begin so) + path
-  kRequestRemove = 3,   // payload as above, removed now, behind everybody's back
+  kRequestClone = 1,      // payload: plan; fds: status socket, then slots 0..n-1
+  kRequestCleanup = 2,    // payload: NUL-separated list of paths, each 'd' (directory tree), 'c' (cgroup tree)
+                          // or 'p' (all cgroups that begin so) + path
+  kRequestRemove = 3,     // payload as above, removed now, behind everybody's back
+  kRequestSupervise = 4,  // payload: SuperviseHeader, then a NUL-separated list: 'c' + cgroup to remove at the end, 'o'
+                          // + file that counts kills for want of memory; fds: the container's directory, then what its
+                          // streams are read from
 };
 
 struct RequestHeader {
@@ -21,9 +24,19 @@ struct RequestHeader {
 
 constexpr uint32_t kPlanInMemfd = 1;
 
+constexpr uint32_t kSuperviseDetached = 1, kSuperviseStdout = 2, kSuperviseStderr = 4;
+
+struct SuperviseHeader {
+  int32_t pid;
+  uint32_t flags;
+  uint64_t max_log_bytes;  // 0: no limit
+  uint32_t max_log_files;  // the current one included
+  uint32_t reserved;
+};
+
 // Launcher -> Node.
 struct ExitEvent {
-  int32_t pid;
+  int32_t pid;     // 0: the launcher goes on for detached containers after the socket has ended
   int32_t status;  // as wait(2)
   uint64_t user_micros, system_micros;
   uint64_t max_rss_bytes;
@@ -48,6 +61,7 @@ struct StatusMessage {
 
 static_assert(sizeof(StatusMessage) == 64, "the wire format is fixed");
 static_assert(sizeof(ExitEvent) == 32, "the wire format is fixed");
+static_assert(sizeof(SuperviseHeader) == 24, "the wire format is fixed");
 
 constexpr uint32_t kMaxInlinePlan = 100 * 1024;
 constexpr int kMaxRequestFds = 32;

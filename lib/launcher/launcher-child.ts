@@ -98,6 +98,13 @@ export class LauncherChild {
     this.#channel.close()
   }
 
+  /** The launcher looks after the process without us from now on: its end will not be told. */
+  letGo(): void {
+    this.#pidfd?.close()
+    this.#pidfd = undefined
+    this.#channel.close()
+  }
+
   /** The launcher's word that the process is gone. */
   onExit(event: ExitEvent): void {
     this.#exitEvent = event

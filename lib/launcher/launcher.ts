@@ -4,7 +4,14 @@ import { WherryError } from '../errors.ts'
 import { encodePlan } from '../plan/encode.ts'
 import type { Step } from '../plan/ops.ts'
 import { type ExplainFailure, explainPlainly, LauncherChild, sendPlan } from './launcher-child.ts'
-import { cleanupRequest, type ExitEvent, parseExitEvent, removeRequest } from './messages.ts'
+import {
+  cleanupRequest,
+  type ExitEvent,
+  parseExitEvent,
+  removeRequest,
+  type Supervision,
+  superviseRequest,
+} from './messages.ts'
 import type { Native } from './native.ts'
 import type { NativeChannel } from './process-native.ts'
 
@@ -23,6 +30,7 @@ export class Launcher {
   #running = 0
   #closed = false
   #gone = false
+  #stays = false
 
   private constructor(native: Native, explain: ExplainFailure) {
     this.#native = native
@@ -72,6 +80,20 @@ export class Launcher {
   registerCleanup(entries: readonly string[]): void {
     try {
       this.#control.send(cleanupRequest(entries), [])
+    } catch (error) {
+      throw isBrokenPipe(error) ? launcherGone() : error
+    }
+  }
+
+  /**
+   * Hands a child that waits for its program to the supervisor, which writes its output to `log` and its end to `exit` in the
+   * container's directory. The kernel duplicates the descriptors: the caller closes its own.
+   *
+   * @param fds - the directory, then what standard output and standard error are read from, as far as there are any
+   */
+  supervise(supervision: Supervision, fds: readonly number[]): void {
+    try {
+      this.#control.send(superviseRequest(supervision), fds)
     } catch (error) {
       throw isBrokenPipe(error) ? launcherGone() : error
     }
@@ -142,18 +164,29 @@ export class Launcher {
     child.onExit(early)
   }
 
+  /** It stays our child: without this a zombie would be left as long as this process lives. */
+  #reapLater(): void {
+    const watch = new this.#native.Watch(this.#native.pidfdOpen(this.pid), () => this.#native.reap(this.pid))
+    watch.unref()
+  }
+
   #onControl(message: Buffer | null): void {
     if (message === null) {
       this.#closed = true
       this.#gone = true
-      // The launcher was killed: its children got SIGKILL from the kernel (PR_SET_PDEATHSIG).
-      for (const child of this.#children.values()) endOrphan(child)
+      // The launcher was killed: its children got SIGKILL from the kernel (PR_SET_PDEATHSIG). One that stays looks after them.
+      for (const child of this.#children.values()) this.#stays ? child.letGo() : endOrphan(child)
       this.#children.clear()
-      this.#native.reap(this.pid)
+      if (this.#stays) this.#reapLater()
+      else this.#native.reap(this.pid)
       this.#resolveEnded()
       return
     }
     const event = parseExitEvent(message)
+    if (event.pid === 0) {
+      this.#stays = true
+      return
+    }
     const child = this.#children.get(event.pid)
     if (child === undefined) {
       this.#unclaimed.set(event.pid, event)

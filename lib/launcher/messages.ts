@@ -3,6 +3,7 @@ import type { StepFailure } from './step-error.ts'
 
 /** How a process ended. One of `exitCode` and `signal` is null. */
 export interface ExitEvent {
+  /** 0: the launcher goes on without us, for detached containers. */
   pid: number
   exitCode: number | null
   /** Signal number. */
@@ -22,6 +23,8 @@ export type StatusMessage =
 const kClone = 1
 const kCleanup = 2
 const kRemove = 3
+const kSupervise = 4
+const kSuperviseFlags = { detached: 1, stdout: 2, stderr: 4 } as const
 const kPlanInMemfd = 1
 const kStatusKinds = { 1: 'pid', 2: 'await', 3: 'failed', 4: 'pty' } as const
 
@@ -37,6 +40,40 @@ export function cloneRequest(plan: Uint8Array, inMemfd: boolean): Uint8Array {
 export function cleanupRequest(entries: readonly string[]): Uint8Array {
   return request(kCleanup, 0, joined(entries))
 }
+
+/** What the launcher does for a container whether or not this process is there. */
+export interface Supervision {
+  pid: number
+  /** Whether the container goes on without this process. */
+  detached: boolean
+  hasStdout: boolean
+  hasStderr: boolean
+  /** 0: no limit. */
+  maxLogBytes: number
+  /** Log files that are kept, the current one included. */
+  maxLogFiles: number
+  /** cgroup directories to remove at the end. */
+  cgroups: readonly string[]
+  /** Files that count processes killed for want of memory. */
+  oomFiles: readonly string[]
+}
+
+/** Hands a container that waits over to the supervisor: native/protocol.h's SuperviseHeader. */
+export function superviseRequest(supervision: Supervision): Uint8Array {
+  const { pid, detached, hasStdout, hasStderr, maxLogBytes, maxLogFiles, cgroups, oomFiles } = supervision
+  const flag = (set: boolean, bit: number): number => (set ? bit : 0)
+  const entries = joined([...oomFiles.map((path) => `o${path}`), ...cgroups.map((path) => `c${path}`)])
+  const payload = Buffer.alloc(kSuperviseHeaderSize + entries.length)
+  payload.writeInt32LE(pid, 0)
+  const { detached: bit, stdout, stderr } = kSuperviseFlags
+  payload.writeUInt32LE(flag(detached, bit) | flag(hasStdout, stdout) | flag(hasStderr, stderr), 4)
+  payload.writeBigUInt64LE(BigInt(maxLogBytes), 8)
+  payload.writeUInt32LE(maxLogFiles, 16)
+  payload.set(entries, kSuperviseHeaderSize)
+  return request(kSupervise, 0, payload)
+}
+
+const kSuperviseHeaderSize = 24
 
 /** Asks for entries of the same form to be removed now. */
 export function removeRequest(entries: readonly string[]): Uint8Array {

@@ -26,6 +26,13 @@ export interface NativeDescriptor {
   close(): void
 }
 
+/** Waits for a descriptor to become readable, and closes it then. */
+export interface NativeWatch {
+  close(): void
+  ref(): void
+  unref(): void
+}
+
 /** The part of the addon that starts processes. Every function is a system call or two; errors are Node-shaped. */
 export interface ProcessNative {
   readonly Channel: new (fd: number, onMessage: (message: Buffer | null, fds: number[]) => void) => NativeChannel
@@ -35,6 +42,11 @@ export interface ProcessNative {
     onEvent: (event: 'end' | 'overflow' | 'data', bytes: Buffer | undefined) => void,
   ) => NativeCollector
   readonly Descriptor: new (fd: number) => NativeDescriptor
+  /** Calls once when `fd` is readable: for a pidfd, when its process has ended. The descriptor is the watch's. */
+  readonly Watch: new (
+    fd: number,
+    onReadable: () => void,
+  ) => NativeWatch
   /** Starts the launcher from a sealed memfd; `fd` is its control socket. */
   startLauncher(): { pid: number; fd: number }
   /** A SOCK_SEQPACKET pair: ours, theirs. */
@@ -49,6 +61,8 @@ export interface ProcessNative {
   duplicate(fd: number): number
   openTree(dirfd: number, path: string, flags: number): number
   mountSetattr(fd: number, flags: number, set: number, clear: number, propagation: number, usernsFd: number): void
+  /** A descriptor for a process. @throws {Error} `ESRCH` where there is none, `ENOSYS` before Linux 5.3 */
+  pidfdOpen(pid: number): number
   pidfdSendSignal(pidfd: number, signal: number): void
   /** Waits for a child of this process that is ending. */
   reap(pid: number): void
