@@ -6,6 +6,7 @@ import { kRegistryOptionNames, RegistryClient, type RegistryClientOptions } from
 import type { Repository } from './distribution/repository.ts'
 import type { SearchResult } from './distribution/search.ts'
 import { IntegrityError, InvalidOptionError, NotFoundError } from './errors.ts'
+import { loadNative } from './launcher/native.ts'
 import { type Digest, digestAlgorithm, finishDigest, parseDigest } from './oci/digest.ts'
 import type { Descriptor } from './oci/image-config.ts'
 import { Reference } from './oci/reference.ts'
@@ -172,12 +173,12 @@ export class Registry {
     } finally {
       await client.close()
     }
-    await saveCredentials(this.host, auth, options.signal)
+    await saveCredentials(loadNative(), this.host, auth, options.signal)
   }
 
   /** Forgets the credentials that Docker's config.json or its helper have for this registry. @returns whether there were any. */
-  logout(options: RegistryCallOptions = {}): Promise<boolean> {
-    return removeCredentials(this.host, options.signal)
+  async logout(options: RegistryCallOptions = {}): Promise<boolean> {
+    return removeCredentials(loadNative(), this.host, options.signal)
   }
 
   /** Ends all connections; calls under way fail. */

@@ -40,6 +40,8 @@ const NATIVE_MODULE = 'lib/launcher/native.ts'
 const NATIVE_IMPORTERS = new Set([
   // Puts the parts of an engine together, and hands the addon to those that need it.
   'lib/engine.ts',
+  // Locks Docker's configuration while a login changes it; there is no engine to ask.
+  'lib/registry.ts',
   // A worker thread loads its own.
   'lib/layer/pack-worker.ts',
   'lib/layer/unpack-worker.ts',
