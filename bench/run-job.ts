@@ -3,8 +3,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { cgroupMounts } from './files.ts'
+import { cgroupMounts, removeCgroups } from './files.ts'
 import type { Job, JobResult } from './job.ts'
+import { cgroupNameOf } from './subject.ts'
+import { kCatalogue } from './subjects/catalogue.ts'
 
 /** What a job's process is started with. */
 export interface RunJobOptions {
@@ -30,6 +32,8 @@ export async function runJob(job: Job, { hideMount, signal }: RunJobOptions): Pr
     if (exitCode !== 0) throw new Error(`the measuring process ended with ${killSignal ?? `exit code ${exitCode}`}`)
   } finally {
     signal.removeEventListener('abort', stop)
+    // For one that was killed: otherwise they are gone already.
+    for (const name of kCatalogue.keys()) await removeCgroups(cgroupNameOf(child.pid, name))
   }
   return JSON.parse(await readFile(job.resultFile, 'utf8')) as JobResult
 }

@@ -5,7 +5,7 @@ import { findSeccompSource, makeFixtures } from './fixtures.ts'
 import type { Absence } from './job.ts'
 import { kDefaultCapabilities } from './oci-bundle.ts'
 import { countSeccompEntries, resolveDockerSeccomp } from './seccomp.ts'
-import { SkipError, type Subject } from './subject.ts'
+import { cgroupNameOf, SkipError, type Subject } from './subject.ts'
 import { kCatalogue } from './subjects/catalogue.ts'
 
 /** A subject that is ready, or why it is not. */
@@ -40,7 +40,7 @@ export class SubjectPool {
       if (make === undefined) throw new RangeError(`no subject is called ${name}`)
       const own = join(directory, name)
       await mkdir(own, { recursive: true })
-      const cgroupName = `wherry-bench-${process.pid}-${name}`
+      const cgroupName = cgroupNameOf(process.pid, name)
       await pool.#prepare(make({ ...fixtures, directory: own, cgroupName, seccompSource }))
     }
     return pool

@@ -30,6 +30,11 @@ export interface SubjectContext {
   seccompSource: unknown
 }
 
+/** The cgroup below which a subject of a measuring process makes its own. */
+export function cgroupNameOf(pid: number | undefined, subject: string): string {
+  return `wherry-bench-${pid}-${subject}`
+}
+
 /** The host cannot run a subject; the message says why and stands in the table. */
 export class SkipError extends Error {
   override readonly name = 'SkipError'
