@@ -13,6 +13,7 @@ import { addRegistryFlags, type RegistryFlags, registryOptions } from '../flags/
 import { addRunFlags, type RunFlags } from '../flags/run-flags.ts'
 import { seccompFile, toRunOptions } from '../flags/run-options.ts'
 import { SignalRelay } from '../signal-relay.ts'
+import { TerminalOutput } from '../terminal-output.ts'
 import { findOrPull } from './find-or-pull.ts'
 
 export interface RunCommandFlags extends RunFlags, RegistryFlags {
@@ -114,15 +115,18 @@ async function runIn(
 ): Promise<RunResult> {
   await using idFile = await IdFile.open(flags.cidfile)
   const relay = new SignalRelay(cli, flags)
+  const output = new TerminalOutput()
   try {
     const onStart = (container: RunningContainer): void => {
       idFile.write(container.id)
       relay.start(container)
+      if (options.tty === true && options.stdin === 'inherit') output.passThrough()
     }
     const all = { ...options, encoding: 'utf8', reject: false, signal: relay.signal, onStart } as const
     return await Container.run(image, command, all)
   } finally {
     relay.stop()
+    await output.restore()
   }
 }
 

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// Wrong use of the command line: nothing is touched, the exit codes are Docker's, and the message names what is wrong.
+import assert from 'node:assert/strict'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { checkLeftovers } from '../helpers/leftovers.ts'
+import { packageRoot } from '../helpers/package-root.ts'
+import { CommandLine } from './cli-fixtures.ts'
+
+checkLeftovers()
+
+test('helps, and says its version', async (t) => {
+  const cli = await CommandLine.open(t)
+  const { version } = JSON.parse(await readFile(join(packageRoot(), 'package.json'), 'utf8')) as { version: string }
+  assert.equal(await cli.ok('--version'), `${version}\n`)
+  assert.match(await cli.ok('version'), new RegExp(`^wherry ${version}\n`))
+  const help = await cli.ok('--help')
+  const commands = 'run pull push images rmi tag history inspect save load import search login logout serve-registry'
+  for (const name of commands.split(' ')) assert.match(help, new RegExp(`^ {2}${name} `, 'm'))
+  assert.match(await cli.ok('pull', '-h'), /^Usage: wherry pull \[options\] <image>\n/)
+  assert.match((await cli.bare([])).stderr, /^Usage: wherry/)
+})
+
+test('wrong flags and arguments', async (t) => {
+  const cli = await CommandLine.open(t)
+  const cases: [words: string, exitCode: number, message: RegExp][] = [
+    ['pul alpine', 1, /unknown command 'pul'\n\(Did you mean pull\?\)\nSee 'wherry --help'/],
+    ['pull', 1, /missing required argument 'image'\nSee 'wherry pull --help'/],
+    ['tag a b c', 1, /too many arguments/],
+    ['pull --quite alpine', 125, /unknown option '--quite'\n\(Did you mean --quiet\?\)/],
+    ['pull --platform', 125, /argument missing/],
+    ['pull --root x alpine', 125, /--root goes before the command/],
+    ['pull --tls-verify=maybe alpine', 125, /must be true or false/],
+    ['pull --creds nobody alpine', 125, /user:password/],
+    ['pull UPPER', 1, /Invalid image reference "UPPER".*lower case/],
+    ['images --format {{.ID}}', 125, /templates are not supported/],
+    ['images --filter nope=1', 125, /no filter 'nope'\.\nHint: filters are reference/],
+    ['search --limit many x', 125, /must be a number/],
+    ['save --format zip x', 125, /Allowed choices are oci-archive/],
+    ['run', 1, /needs an image/],
+    ['run --bogus alpine', 125, /unknown option '--bogus'/],
+    ['run -d alpine', 125, /Docker's '--detach' is not supported/],
+    ['run -itd alpine', 125, /Docker's '--detach' is not supported/],
+    ['run -p 80:80 alpine', 125, /Docker's '--publish' is not supported/],
+    ['run --network bridge alpine', 125, /'--network bridge' is not supported/],
+    ['run -v data:/data alpine', 125, /named volumes/],
+    ['run --memory much --from-host true', 125, /Invalid option 'memory'/],
+    ['run --security-opt seccomp=nowhere alpine', 125, /nowhere/],
+    ['run -it alpine', 1, /not a terminal/],
+    ['serve-registry --tls-cert x', 125, /wherry serve-registry --root/],
+  ]
+  for (const [words, exitCode, message] of cases) await cli.fails(words.split(' '), exitCode, message)
+  const { exitCode, stderr } = await cli.bare(['serve-registry', '--tls-cert', 'x'])
+  assert.match(stderr, /belong together/)
+  assert.equal(exitCode, 125)
+  // Only a command that was understood opens the state directory.
+  assert.deepEqual(
+    (await readdir(cli.dir)).filter((name) => name !== 'root'),
+    [],
+  )
+})
