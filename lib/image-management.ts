@@ -69,6 +69,14 @@ export interface ImageSaveOptions {
    * @default layers as they are
    */
   compression?: 'gzip' | 'zstd' | 'none' | undefined
+  /**
+   * Writes the index that the image came with, and the images for all platforms that it names, which must be in the store: a copy
+   * that `skopeo copy --all` and `Image.load({ allPlatforms: true })` read. An image that came without one is saved alone. Layers stay
+   * as they are; not with format `docker`, which has no place for it.
+   *
+   * @default false
+   */
+  allPlatforms?: boolean | undefined
   /** Aborting stops the work, removes what it wrote, and rejects with `signal.reason`. */
   signal?: AbortSignal | undefined
   onProgress?: ((progress: ImageProgress) => void) | undefined
@@ -104,7 +112,7 @@ export async function pruneImages(store: Store, options: Omit<ImagePruneOptions,
 
 /** @throws {InvalidOptionError} */
 export function checkSaveOptions(target: unknown, value: unknown): SaveOptions & { target: string | Writable } {
-  const names = ['engine', 'format', 'compression', 'signal', 'onProgress']
+  const names = ['engine', 'format', 'compression', 'allPlatforms', 'signal', 'onProgress']
   const options: Record<string, unknown> = checkObject('', value, names)
   if (!(typeof target === 'string' && target !== '') && !(target instanceof Writable)) {
     throw new InvalidOptionError('target', 'a path or a Writable stream', target)
@@ -118,8 +126,15 @@ export function checkSaveOptions(target: unknown, value: unknown): SaveOptions &
   if (format === 'oci-dir' && typeof target !== 'string') {
     throw new InvalidOptionError('target', "a path with format 'oci-dir'", target)
   }
+  const allPlatforms = checkBoolean('allPlatforms', options.allPlatforms, false)
+  if (allPlatforms && format === 'docker') {
+    throw new InvalidOptionError('allPlatforms', "false with format 'docker'", true, "use format 'oci'")
+  }
+  if (allPlatforms && compression !== undefined) {
+    throw new InvalidOptionError('compression', 'none given with allPlatforms', given)
+  }
   const { signal, onProgress } = options as Pick<ImageSaveOptions, 'signal' | 'onProgress'>
-  return { target, format, compression, signal, onProgress }
+  return { target, format, compression, allPlatforms, signal, onProgress }
 }
 
 /** The store of the images of a save, which must be at least one and all in one. */

@@ -31,7 +31,7 @@ const CLI_FOLDER = 'cli'
 const CLI_PACKAGES = ['commander', 'cli-progress']
 
 /** Builtins that only compute. Any other one makes a module an effect. */
-const HARMLESS_BUILTINS = /^node:(path|path\/posix|util|buffer|url|crypto|stream)$/
+const HARMLESS_BUILTINS = /^node:(path|path\/posix|util|buffer|url|crypto|stream|events)$/
 /** Of others, these functions only compute. */
 const HARMLESS_IMPORTS = /^import \{ (isIP|isIPv4|isIPv6)(, (isIP|isIPv4|isIPv6))* \} from 'node:net'$/gm
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { NotFoundError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
 import {
   type Descriptor,
@@ -11,31 +12,45 @@ import { kAnnotation } from '../store/image-index.ts'
 import { blobsOf, type StoredImage } from '../store/image-store.ts'
 import { removeTree } from '../store/remove-tree.ts'
 import type { Store } from '../store/store.ts'
+import { blobsOfManifests, type StoredDocument } from '../store/whole-index.ts'
 import { blobName } from './image-source.ts'
 import { compressionOf, type LayerCompression, recompress } from './recompress.ts'
 import { bytesMember, fileMember } from './save-member.ts'
 import type { TarMember } from './tar-writer.ts'
 
+/** An image to be written, with the index that it came with where all of that is wanted. */
+export interface SavedImage {
+  readonly image: StoredImage
+  /** Manifests and indexes below the index, and last itself; `undefined` for the image alone. */
+  readonly index: readonly StoredDocument[] | undefined
+}
+
+/** All blobs that saving an image reads. */
+export function blobsToSave({ image, index }: SavedImage): Digest[] {
+  if (index === undefined) return blobsOf(image)
+  return [...index, ...blobsOfManifests(index)].map((blob) => blob.digest)
+}
+
 /**
  * Gives the members of an OCI layout: blobs in the order of the images, then index.json and oci-layout.
  *
- * @param compression - of layers; with `undefined` blobs and manifests stay as they are. A layer that is packed another way gets its
+ * @param compression - of layers, of images without an index; with `undefined` blobs and manifests stay as they are. A layer that is packed another way gets its
  *   image a new manifest, in OCI's form; the configuration, and with it the image's id, stays.
  * @source https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md
  */
 export async function* ociMembers(
   store: Store,
-  images: readonly StoredImage[],
+  images: readonly SavedImage[],
   compression: LayerCompression | undefined,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<TarMember> {
   const writer = new OciWriter(store, compression, signal)
-  const algorithms = new Set(['sha256', ...images.flatMap(blobsOf).map(digestAlgorithm)])
+  const algorithms = new Set(['sha256', ...images.flatMap(blobsToSave).map(digestAlgorithm)])
   yield { kind: 'directory', name: 'blobs' }
   for (const algorithm of [...algorithms].sort()) yield { kind: 'directory', name: `blobs/${algorithm}` }
   const manifests: Descriptor[] = []
-  for (const image of images) {
-    const descriptor = yield* writer.image(image)
+  for (const { image, index } of images) {
+    const descriptor = index === undefined ? yield* writer.image(image) : yield* writer.wholeIndex(index)
     manifests.push(...named(descriptor, image))
   }
   const index = { schemaVersion: 2, mediaType: kMediaType.index, manifests }
@@ -79,6 +94,20 @@ class OciWriter {
     const digest = isSame ? image.digest : digestOf(bytes)
     yield* this.#bytes(digest, bytes)
     return { mediaType: isSame ? image.mediaType : kMediaType.manifest, digest, size: bytes.byteLength }
+  }
+
+  /** As it is: another packing of a layer would be another index. */
+  async *wholeIndex(documents: readonly StoredDocument[]): AsyncGenerator<TarMember, Descriptor> {
+    for (const { digest, size } of blobsOfManifests(documents)) {
+      if (this.#claim(digest)) yield fileMember(blobName(digest), this.#store.blobs.path(digest), size)
+    }
+    let last: Descriptor | undefined
+    for (const { digest, mediaType, bytes } of documents) {
+      yield* this.#bytes(digest, bytes)
+      last = { mediaType, digest, size: bytes.byteLength }
+    }
+    if (last === undefined) throw new NotFoundError('The index of the image is not in the store.')
+    return last
   }
 
   async *#layer(layer: Descriptor, diffId: Digest | undefined): AsyncGenerator<TarMember, Descriptor> {

@@ -7,13 +7,14 @@ import { pipeline } from 'node:stream/promises'
 import { ConflictError, InvalidOptionError } from '../errors.ts'
 import { isErrno, syncDirectory } from '../store/atomic.ts'
 import { hostError } from '../store/host-error.ts'
-import { blobsOf, type StoredImage } from '../store/image-store.ts'
+import type { StoredImage } from '../store/image-store.ts'
 import { removeTree } from '../store/remove-tree.ts'
 import type { Store } from '../store/store.ts'
+import { readWholeIndex, type StoredDocument } from '../store/whole-index.ts'
 import type { ImageProgress } from './load.ts'
 import type { LayerCompression } from './recompress.ts'
 import { dockerMembers } from './save-docker.ts'
-import { ociMembers } from './save-oci.ts'
+import { blobsToSave, ociMembers, type SavedImage } from './save-oci.ts'
 import { type TarMember, writeTar } from './tar-writer.ts'
 
 /** How images are written. */
@@ -23,6 +24,8 @@ export interface SaveOptions {
   readonly format: SaveFormat
   /** `undefined` keeps blobs as they are. */
   readonly compression: LayerCompression | undefined
+  /** Writes the index that an image came with, and all that it names. @default false */
+  readonly allPlatforms?: boolean | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: ImageProgress) => void) | undefined
 }
@@ -42,9 +45,11 @@ export async function saveImages(
   const { signal } = options
   try {
     signal?.throwIfAborted()
-    const letGo = await store.images.keep(images.flatMap(blobsOf), signal)
+    const saved: SavedImage[] = []
+    for (const image of images) saved.push({ image, index: await indexOf(store, image, options) })
+    const letGo = await store.images.keep(saved.flatMap(blobsToSave), signal)
     try {
-      await new Save(store, images, options).to(target)
+      await new Save(store, saved, options).to(target)
     } finally {
       // It may have been removed meanwhile; then this was what kept its content.
       store.sweepSoon(letGo)
@@ -56,13 +61,23 @@ export async function saveImages(
   }
 }
 
+async function indexOf(
+  store: Store,
+  image: StoredImage,
+  { allPlatforms }: SaveOptions,
+): Promise<StoredDocument[] | undefined> {
+  if (allPlatforms !== true || image.indexDigest === undefined) return undefined
+  const hint = 'pull or load it with allPlatforms: true, or save without allPlatforms'
+  return readWholeIndex(store.blobs, image.indexDigest, hint)
+}
+
 class Save {
   readonly #store: Store
-  readonly #images: readonly StoredImage[]
+  readonly #images: readonly SavedImage[]
   readonly #options: SaveOptions
   #bytes = 0
 
-  constructor(store: Store, images: readonly StoredImage[], options: SaveOptions) {
+  constructor(store: Store, images: readonly SavedImage[], options: SaveOptions) {
     this.#store = store
     this.#images = images
     this.#options = options
@@ -77,7 +92,13 @@ class Save {
 
   #members(): AsyncIterable<TarMember> {
     const { format, compression, signal } = this.#options
-    if (format === 'docker') return dockerMembers(this.#store, this.#images, signal)
+    if (format === 'docker') {
+      return dockerMembers(
+        this.#store,
+        this.#images.map(({ image }) => image),
+        signal,
+      )
+    }
     return ociMembers(this.#store, this.#images, compression, signal)
   }
 

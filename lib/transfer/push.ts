@@ -4,19 +4,11 @@ import { withLinkedSignal } from '../async/linked-signal.ts'
 import type { Repository } from '../distribution/repository.ts'
 import { NotFoundError } from '../errors.ts'
 import type { Digest } from '../oci/digest.ts'
-import {
-  type Descriptor,
-  isIndexMediaType,
-  isManifestMediaType,
-  kMaxIndexDepth,
-  kMaxManifestBytes,
-  kMediaType,
-  parseIndex,
-  parseManifest,
-} from '../oci/image-config.ts'
+import { type Descriptor, kMaxManifestBytes } from '../oci/image-config.ts'
 import { Reference } from '../oci/reference.ts'
 import type { StoredImage } from '../store/image-store.ts'
 import type { Store } from '../store/store.ts'
+import { blobsOfManifests, readWholeIndex, type StoredDocument } from '../store/whole-index.ts'
 import { forEachLimited } from './limited.ts'
 
 /** Reported while an image is pushed. */
@@ -63,13 +55,6 @@ export interface PushRequest {
   readonly onProgress: ((progress: PushProgress) => void) | undefined
 }
 
-/** A manifest to be put when everything below it is there. */
-interface Document {
-  readonly digest: Digest
-  readonly mediaType: string
-  readonly bytes: Buffer
-}
-
 /**
  * Pushes an image: blobs that the repository lacks, the configuration among them, then manifests, then, where wanted, the index.
  *
@@ -107,9 +92,11 @@ class Push {
   }
 
   async run(image: StoredImage): Promise<PushResult> {
-    const { reference, allPlatforms, concurrency } = this.#request
+    const { reference, concurrency } = this.#request
     const { signal } = this.#stopping
-    const { documents, blobs } = allPlatforms ? await this.#wholeIndex(image) : await this.#single(image)
+    const documents = await this.#documents(image)
+    // The large ones first: the last upload should not be the longest.
+    const blobs = blobsOfManifests(documents).sort((a, b) => b.size - a.size)
     const letGo = await this.#store.images.keep([...blobs.map((blob) => blob.digest)], signal)
     try {
       const elsewhere = await this.#otherRepositories()
@@ -127,7 +114,7 @@ class Push {
     }
   }
 
-  #result(top: Document): PushResult {
+  #result(top: StoredDocument): PushResult {
     const sent = this.#pushed.filter((blob) => blob.outcome === 'uploaded')
     const uploadedBytes = sent.reduce((sum, blob) => sum + blob.sizeBytes, 0)
     this.#report({ phase: 'done', digest: top.digest, bytes: uploadedBytes, totalBytes: uploadedBytes })
@@ -141,41 +128,15 @@ class Push {
     }
   }
 
-  async #single(image: StoredImage): Promise<{ documents: Document[]; blobs: Descriptor[] }> {
-    const { digest, mediaType } = image
-    const bytes = await this.#store.blobs.read(digest, kMaxManifestBytes)
-    return { documents: [{ digest, mediaType: mediaType || kMediaType.manifest, bytes }], blobs: blobsOf([bytes]) }
-  }
-
   /** Children come before the index that names them: a registry may refuse it otherwise. */
-  async #wholeIndex(image: StoredImage): Promise<{ documents: Document[]; blobs: Descriptor[] }> {
-    if (image.indexDigest === undefined) return this.#single(image)
-    const documents: Document[] = []
-    await this.#collect(image.indexDigest, kMediaType.index, documents, 0)
-    const manifests = documents.filter((document) => !isIndexMediaType(document.mediaType))
-    return { documents, blobs: blobsOf(manifests.map((document) => document.bytes)) }
-  }
-
-  async #collect(digest: Digest, mediaType: string, documents: Document[], depth: number): Promise<void> {
-    if (documents.some((document) => document.digest === digest) || depth > kMaxIndexDepth) return
-    const bytes = await this.#read(digest)
-    if (isIndexMediaType(mediaType)) {
-      const index = parseIndex(bytes, digest)
-      for (const child of index.manifests) await this.#collect(child.digest, child.mediaType, documents, depth + 1)
-      documents.push({ digest, bytes, mediaType: index.mediaType ?? mediaType })
-    } else {
-      documents.push({ digest, bytes, mediaType: isManifestMediaType(mediaType) ? mediaType : kMediaType.manifest })
-    }
-  }
-
-  async #read(digest: Digest): Promise<Buffer> {
-    try {
-      return await this.#store.blobs.read(digest, kMaxManifestBytes)
-    } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error
+  async #documents(image: StoredImage): Promise<StoredDocument[]> {
+    const { blobs } = this.#store
+    if (this.#request.allPlatforms && image.indexDigest !== undefined) {
       const hint = 'pull it with allPlatforms: true, or push without allPlatforms'
-      throw new NotFoundError(`Manifest ${digest} of another platform is not in the store.`, hint, error)
+      return readWholeIndex(blobs, image.indexDigest, hint)
     }
+    const { digest, mediaType } = image
+    return [{ digest, mediaType, bytes: await blobs.read(digest, kMaxManifestBytes) }]
   }
 
   /** Of the blobs of all images here, a repository on the same registry that should have them too, by the images' names. */
@@ -211,14 +172,4 @@ class Push {
       this.#stopping.abort(error)
     }
   }
-}
-
-/** Configurations and layers of manifests, each once, the large ones first: the last upload should not be the longest. */
-function blobsOf(manifests: readonly Buffer[]): Descriptor[] {
-  const blobs = new Map<Digest, Descriptor>()
-  for (const bytes of manifests) {
-    const { config, layers } = parseManifest(bytes, 'manifest')
-    for (const blob of [config, ...layers]) blobs.set(blob.digest, blob)
-  }
-  return [...blobs.values()].sort((a, b) => b.size - a.size)
 }

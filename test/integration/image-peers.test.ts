@@ -73,9 +73,8 @@ test('skopeo and podman take images from the store', async (t) => {
   assert.deepEqual((await engine.verify()).faults, [])
 })
 
-test('an index for several platforms is kept whole, and goes with the image', async (t) => {
-  if (!needs(t, 'command:umoci', 'command:skopeo')) return
-  const dir = await tempDir(t)
+/** An OCI layout with `multi/app:1` for amd64 and arm64, and with an entry for s390x that is not there where `absent` says so. */
+async function makeIndexLayout(dir: string, absent: boolean) {
   const layout = await makeOciLayout(dir)
   const listed = JSON.parse(await readFile(join(layout, 'index.json'), 'utf8')) as { manifests: { digest: string }[] }
   const amd64 = first(listed.manifests)
@@ -90,22 +89,23 @@ test('an index for several platforms is kept whole, and goes with the image', as
   const armConfig = { ...manifest.config, ...(await write({ ...config, architecture: 'arm64' })) }
   const mediaType = kMediaType.manifest
   const arm64 = { mediaType, ...(await write({ ...manifest, config: armConfig })) }
-  const absent = {
-    mediaType,
-    digest: `sha256:${'e'.repeat(64)}`,
-    size: 7,
-    platform: { os: 'linux', architecture: 's390x' },
-  }
+  const s390x = { mediaType, digest: `sha256:${'e'.repeat(64)}`, size: 7 }
   const manifests = [
     { ...amd64, annotations: {}, platform: { os: 'linux', architecture: 'amd64' } },
     { ...arm64, platform: { os: 'linux', architecture: 'arm64' } },
-    absent,
+    ...(absent ? [{ ...s390x, platform: { os: 'linux', architecture: 's390x' } }] : []),
   ]
   const index = await write({ schemaVersion: 2, mediaType: kMediaType.index, manifests })
   const annotations = { 'org.opencontainers.image.ref.name': 'multi/app:1' }
   const top = { schemaVersion: 2, manifests: [{ mediaType: kMediaType.index, ...index, annotations }] }
   await writeFile(join(layout, 'index.json'), JSON.stringify(top))
+  return { layout, amd64, arm64, armConfig, index }
+}
 
+test('an index for several platforms is kept whole, and goes with the image', async (t) => {
+  if (!needs(t, 'command:umoci', 'command:skopeo')) return
+  const dir = await tempDir(t)
+  const { layout, amd64, arm64, armConfig, index } = await makeIndexLayout(dir, true)
   const engine = await openEngine(t, join(dir, 'root'))
   const has = async (digest: string) => (await engine.store.blobs.size(parseDigest(digest))) !== undefined
   const one = first(await Image.load(layout, { engine, platform: 'linux/amd64' }))
@@ -125,6 +125,61 @@ test('an index for several platforms is kept whole, and goes with the image', as
   await engine.store.idle()
   assert.deepEqual(await readdir(join(engine.root, 'oci/blobs/sha256')), [])
   assert.deepEqual((await engine.verify()).faults, [])
+})
+
+test('an image is saved for all platforms, as skopeo copies all of it', async (t) => {
+  if (!needs(t, 'command:umoci', 'command:skopeo')) return
+  const dir = await tempDir(t)
+  const { layout, amd64, arm64, index } = await makeIndexLayout(dir, false)
+  const engine = await openEngine(t, join(dir, 'root'))
+  const partly = first(await Image.load(layout, { engine, platform: 'linux/amd64' }))
+  const saved = join(dir, 'saved')
+  const format = 'oci-dir'
+  await assert.rejects(partly.save(saved, { format, allPlatforms: true }), {
+    code: 'ERR_NOT_FOUND',
+    message: `Manifest ${arm64.digest} of another platform is not in the store. Hint: pull or load it with allPlatforms: true, or save without allPlatforms`,
+  })
+  const image = first(await Image.load(layout, { engine, platform: 'linux/amd64', allPlatforms: true }))
+  await image.save(saved, { format, allPlatforms: true })
+  await image.save(join(dir, 'saved.tar'), { allPlatforms: true })
+  for (const source of [`oci:${saved}`, `oci-archive:${join(dir, 'saved.tar')}`]) {
+    const name = `${source}:docker.io/multi/app:1`
+    assert.equal(digestOf(await run('skopeo', 'inspect', '--raw', name)), index.digest)
+    const copy = join(dir, `copy-of-${source.split(':')[0]}`)
+    await run('skopeo', 'copy', '--quiet', '--all', name, `oci:${copy}:all`)
+    // Two layers, two configurations, two manifests, the index.
+    assert.equal((await readdir(join(copy, 'blobs/sha256'))).length, 7)
+  }
+  const other = await openEngine(t, join(dir, 'other'))
+  for (const [platform, manifest] of [
+    ['linux/arm64', arm64],
+    ['linux/amd64', amd64],
+  ] as const) {
+    const [loaded] = await Image.load(join(dir, 'saved.tar'), { engine: other, platform, allPlatforms: true })
+    assert.equal(loaded?.digest, manifest.digest)
+    assert.deepEqual(loaded?.tags, ['docker.io/multi/app:1'])
+  }
+  // The same index once, whichever of its images is saved.
+  const both = await Promise.all([amd64, arm64].map(({ digest }) => Image.get(digest, { engine: other })))
+  await Image.save(both, join(dir, 'both'), { format, allPlatforms: true })
+  assert.deepEqual(
+    (await readdir(join(dir, 'both/blobs/sha256'))).sort(),
+    (await readdir(join(saved, 'blobs/sha256'))).sort(),
+  )
+  assert.deepEqual((await other.verify()).faults, [])
+})
+
+test('an image that came without an index is saved alone; what has no place for one is refused', async (t) => {
+  if (!needs(t, 'command:umoci')) return
+  const dir = await tempDir(t)
+  const engine = await openEngine(t, join(dir, 'root'))
+  const image = first(await Image.load(await makeOciLayout(dir), { engine }))
+  const [one, two] = [join(dir, 'one.tar'), join(dir, 'two.tar')]
+  await image.save(one)
+  await image.save(two, { allPlatforms: true })
+  assert.deepEqual(await readFile(one), await readFile(two))
+  await assert.rejects(image.save(one, { allPlatforms: true, format: 'docker' }), { option: 'allPlatforms' })
+  await assert.rejects(image.save(one, { allPlatforms: true, compression: 'gzip' }), { option: 'compression' })
 })
 
 function blobPath(layout: string, digest: string): string {
