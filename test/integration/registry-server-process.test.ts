@@ -128,6 +128,44 @@ test('several servers on one root see the same images and go on with uploads of 
   assert.equal((await send(two, 'GET', '/v2/app/manifests/v1')).status, 200)
 })
 
+test('a server of another process on the same root serves what the first stored, and goes on with its uploads', async (t) => {
+  const root = join(await tempDir(t), 'root')
+  const [one, two] = [await startRegistry(t, { root }), await startChild(t, root)]
+  const both = [one, two as unknown as typeof one]
+  const bytes = Buffer.alloc(300_000, 'of two processes')
+  const place = (await send(one, 'POST', '/v2/app/blobs/uploads/')).headers.location ?? ''
+  for (const [index, server] of [...both, ...both].entries()) {
+    const body = bytes.subarray(index * 60_000, (index + 1) * 60_000)
+    const patched = await send(server, 'PATCH', place, { body })
+    assert.equal(patched.status, 202, patched.body.toString())
+    assert.equal(patched.headers.range, `0-${(index + 1) * 60_000 - 1}`)
+  }
+  const target = `${place}?digest=${digestOf(bytes)}`
+  const end = await send(both[1]!, 'PUT', target, { body: bytes.subarray(240_000) })
+  assert.equal(end.status, 201, end.body.toString())
+  for (const server of both)
+    assert.deepEqual((await send(server, 'GET', `/v2/app/blobs/${digestOf(bytes)}`)).body, bytes)
+  // Both push images of shared and of own layers at the same time, some of them the same ones.
+  await Promise.all(
+    Array.from({ length: 24 }, async (_, index) => {
+      const server = both[index % 2]!
+      const layers = ['base', `layer ${index >> 1}`]
+      for (const blob of ['config', ...layers]) await pushBlob(server, 'app', blob)
+      assert.equal((await pushManifest(server, 'app', `v${index}`, makeManifest('config', layers))).status, 201)
+    }),
+  )
+  for (let index = 0; index < 24; index++) {
+    const other = both[1 - (index % 2)]!
+    const manifest = makeManifest('config', ['base', `layer ${index >> 1}`])
+    assert.equal((await send(other, 'GET', `/v2/app/manifests/v${index}`)).body.toString(), manifest)
+    assert.equal((await send(other, 'GET', `/v2/app/blobs/${digestOf(`layer ${index >> 1}`)}`)).status, 200)
+  }
+  two.child.stdin?.end()
+  await once(two.child, 'exit')
+  assert.deepEqual(await readdir(join(root, 'uploads')), [])
+  assert.deepEqual(await readdir(join(root, 'tmp')), [])
+})
+
 async function startChild(t: TestContext, root: string): Promise<ChildRegistry> {
   const child = spawn(execPath, [kChild, root], { stdio: ['pipe', 'pipe', 'inherit'] })
   t.after(() => child.kill('SIGKILL'))
