@@ -19,6 +19,8 @@ test('the pull after a kill asks only for what is missing', async (t) => {
   proxy.inject({ path: new RegExp(large), fault: { kind: 'stall', afterBytes: 2_000_000 } })
   const places = { root, archive: '', pullReference: reference, pushHost: '', saveTo: '' }
   const worker = new Worker(t, 'pull', places)
+  await worker.isReady()
+  worker.go()
   await using engine = await Engine.open({ root })
   const arrived = async (): Promise<boolean> => {
     const { partialDownloads } = await engine.diskUsage()

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Run as a child: `node store-worker.js MODE JSON` with the fields of `Places`. Does one thing to a store over and over until it
-// is killed. A line `begin` comes before each time and `end MILLISECONDS` after it, so that whoever kills it knows what it was at:
+// is killed. Says `ready` and waits for a line on standard input, so that several begin together. A line `begin` comes before each time and `end MILLISECONDS` after it, so that whoever kills it knows what it was at:
 // what is written to a pipe is there before the next step begins.
-import { argv, pid, stdout } from 'node:process'
+import { once } from 'node:events'
+import { argv, pid, stdin, stdout } from 'node:process'
 import { Engine } from '../../lib/engine.ts'
 import { ConflictError, NotFoundError } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
@@ -11,6 +12,8 @@ import type { Places, WorkerMode } from './store-workers.ts'
 const mode = argv[2] as WorkerMode
 const { root, archive, pullReference, pushHost, saveTo } = JSON.parse(argv[3] ?? '{}') as Places
 const engine = await Engine.open({ root })
+stdout.write('ready\n')
+await once(stdin, 'data')
 
 async function doing(work: () => Promise<unknown>): Promise<void> {
   stdout.write('begin\n')
@@ -23,7 +26,7 @@ async function doing(work: () => Promise<unknown>): Promise<void> {
 }
 
 /** What is done before, `doing` what is to be struck, and what is undone for the next time. */
-async function once(turn: number): Promise<void> {
+async function turnOnce(turn: number): Promise<void> {
   switch (mode) {
     case 'pull':
       await doing(() => Image.pull(pullReference, { engine }))
@@ -62,7 +65,7 @@ async function once(turn: number): Promise<void> {
 
 for (let turn = 0; ; turn++) {
   try {
-    await once(turn)
+    await turnOnce(turn)
   } catch (error) {
     // Another process has removed the image between two steps.
     if (!(error instanceof NotFoundError || error instanceof ConflictError)) throw error

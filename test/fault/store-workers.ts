@@ -37,7 +37,7 @@ export class Worker {
 
   constructor(t: TestContext, mode: WorkerMode, places: Places) {
     this.mode = mode
-    this.#child = spawn(execPath, [kWorker, mode, JSON.stringify(places)], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.#child = spawn(execPath, [kWorker, mode, JSON.stringify(places)], { stdio: 'pipe' })
     t.after(() => this.#child.kill('SIGKILL'))
     this.#closed = once(this.#child, 'close')
     this.#child.stdout?.on('data', (chunk: Buffer) => {
@@ -56,6 +56,16 @@ export class Worker {
   /** Whether it is in the middle of what it does. */
   get isMidway(): boolean {
     return /(?:^|\n)begin\n$/.test(this.#output)
+  }
+
+  /** Waits until it can begin. */
+  async isReady(): Promise<void> {
+    await until(() => this.#isRunning() && this.#output !== '', `${this.mode} is ready`, kStartMs)
+  }
+
+  /** Lets it begin. */
+  go(): void {
+    this.#child.stdin?.write('go\n')
   }
 
   /** Waits until it is in the middle of what it does. */
