@@ -37,7 +37,7 @@ test('not in a command line, not in a file', async (t) => {
   })
   assert.equal(found, '')
   controller.abort()
-  await assert.rejects(run)
+  await assert.rejects(run, { name: 'AbortError' })
 })
 
 const kFailures: [name: string, command: readonly string[], options: RunOptions][] = [
