@@ -1,21 +1,262 @@
 // SPDX-License-Identifier: MIT
-import { type Engine, engineOf } from './engine.ts'
-import { ExitError, InvalidOptionError, NotFoundError, TimeoutError } from './errors.ts'
-import { Image } from './image.ts'
+
+import { addContainer, findOrPull } from './container-create.ts'
 import {
-  type ContainerOptions,
-  type NormalizedContainerOptions,
-  normalizeContainerOptions,
-} from './options/container-options.ts'
+  type ContainerExit,
+  type ContainerInspection,
+  type ContainerListOptions,
+  type ContainerLogOptions,
+  type ContainerPruneOptions,
+  type ContainerRemoveOptions,
+  type ContainerStopOptions,
+  type ContainerWaitOptions,
+  checkLogOptions,
+  endParts,
+  exitOf,
+  inspectionOf,
+  removeStored,
+  stopSettings,
+} from './container-management.ts'
+import type { StoredContainer } from './containers/container-store.ts'
+import { type ContainerCreateOptions, checkCreateOptions } from './containers/create-options.ts'
+import { isLive, signalStored, stopStored, waitForEnd } from './containers/end-stored.ts'
+import { checkContainerFilters } from './containers/filters.ts'
+import { freezeStored } from './containers/freeze-stored.ts'
+import { readLogs } from './containers/log-reader.ts'
+import type { LogLine } from './containers/log-record.ts'
+import { startStored } from './containers/start-stored.ts'
+import { type Engine, engineOf } from './engine.ts'
+import { ContainerStateError, InvalidOptionError, NotFoundError } from './errors.ts'
+import { Image } from './image.ts'
+import { parseSignal } from './oci/signals.ts'
+import { checkObject, checkPattern, checkString } from './options/checks.ts'
+import { type ContainerOptions, normalizeContainerOptions } from './options/container-options.ts'
+import { toResult } from './run-outcome.ts'
 import type { RunResult } from './run-result.ts'
-import { overflowError, type RunOutcome, runContainer } from './runtime/run-container.ts'
+import { runContainer } from './runtime/run-container.ts'
 
 /** Options of {@link Container.run}. */
 export type RunOptions = ContainerOptions<Engine>
 
-/** A Linux container. */
+/** Options of {@link Container.create} and {@link Container.start}. */
+export type CreateOptions = ContainerCreateOptions<Engine>
+
+const kName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}$/
+
+/**
+ * A Linux container. {@link Container.run} makes one for a single command; {@link Container.create} and {@link Container.start} make
+ * one that is there until it is removed, for this and every other process on the same root.
+ */
 export class Container {
-  private constructor() {}
+  /** 64 hexadecimal digits. */
+  readonly id: string
+  readonly #engine: Engine
+  #name: string
+
+  private constructor(engine: Engine, { record, state }: StoredContainer) {
+    this.#engine = engine
+    this.id = record.id
+    this.#name = state.name
+  }
+
+  /** As of the last call on this object. */
+  get name(): string {
+    return this.#name
+  }
+
+  /**
+   * Makes a container without starting it: its configuration and its writable layer.
+   *
+   * @param image - an {@link Image}, or a reference: see {@link Image.pull}, which gets it where it is not in the store.
+   * @throws {InvalidOptionError} before anything is touched. @throws {ConflictError} when another container has the name.
+   */
+  static async create(image: Image | string, options: CreateOptions = {}): Promise<Container> {
+    const checked = checkCreateOptions(options)
+    const engine = await engineOf(options)
+    const { signal, platform } = options
+    const source = typeof image === 'string' ? await findOrPull(image, engine, signal, platform) : image
+    if (!(source instanceof Image)) throw new InvalidOptionError('image', 'an Image or a reference', image)
+    // Nobody may remove it before the container says that it needs it.
+    const release = source.use()
+    try {
+      const reference = typeof image === 'string' ? image : (source.tags[0] ?? null)
+      return new Container(engine, await addContainer(engine.containers, source, reference, checked))
+    } finally {
+      release()
+    }
+  }
+
+  /**
+   * Makes a container and starts it. One that cannot be started is removed again.
+   *
+   * @throws what {@link Container.create} and {@link Container.start} throw.
+   * @example
+   * await using web = await Container.start(Image.host(), { command: ['sleep', '60'] })
+   */
+  static async start(image: Image | string, options: CreateOptions = {}): Promise<Container> {
+    const container = await Container.create(image, options)
+    try {
+      await container.start()
+      return container
+    } catch (error) {
+      await container.remove({ force: true }).catch(() => undefined)
+      throw error
+    }
+  }
+
+  /**
+   * Finds a container of this root by name, id or the start of its id.
+   *
+   * @throws {NotFoundError} @throws {ConflictError} when the start of an id fits several.
+   */
+  static async get(nameOrId: string, options: { engine?: Engine | undefined } = {}): Promise<Container> {
+    checkString('nameOrId', nameOrId)
+    checkObject('', options, ['engine'])
+    const engine = await engineOf(options)
+    return new Container(engine, await engine.containers.find(nameOrId))
+  }
+
+  /** All containers that run, or with `all` or filters every one that fits; the youngest first. @throws {InvalidOptionError} */
+  static async list(options: ContainerListOptions = {}): Promise<ContainerInspection[]> {
+    checkObject('', options, ['engine', 'all', 'filters'])
+    const fits = checkContainerFilters(options.filters)
+    const all = options.all === true || options.filters?.status !== undefined || options.filters?.exitCode !== undefined
+    const engine = await engineOf(options)
+    const found = await engine.containers.list()
+    return found.filter((each) => (all || isLive(each)) && fits(each)).map(inspectionOf)
+  }
+
+  /** Removes all containers that do not run. @returns the ids of those. */
+  static async prune(options: ContainerPruneOptions = {}): Promise<{ removed: string[] }> {
+    checkObject('', options, ['engine', 'filters'])
+    const fits = checkContainerFilters(options.filters)
+    const engine = await engineOf(options)
+    const removed: string[] = []
+    for (const each of await engine.containers.list()) {
+      if (isLive(each) || !fits(each)) continue
+      try {
+        await removeStored(engine, each.record.id, { force: false })
+        removed.push(each.record.id)
+      } catch (error) {
+        // Started or removed by somebody else meanwhile.
+        if (!(error instanceof NotFoundError || error instanceof ContainerStateError)) throw error
+      }
+    }
+    return { removed }
+  }
+
+  /**
+   * Starts a container that is created or has exited; it has the files that it had. Resolves when its program runs.
+   *
+   * @throws {ContainerStateError} when it runs. @throws {ContainerStartError} when the program cannot be run.
+   */
+  async start(): Promise<void> {
+    await startStored(this.#engine.containers, await this.#engine.runtime(), this.id)
+  }
+
+  /**
+   * Ends the program: its stop signal, then SIGKILL. One that has ended is no error.
+   *
+   * @throws {NotFoundError} when it has been removed.
+   */
+  async stop(options: ContainerStopOptions = {}): Promise<void> {
+    const settings = await stopSettings(this.#engine, this.id, options)
+    await stopStored(endParts(this.#engine), this.id, settings)
+  }
+
+  /**
+   * Sends a signal to its first process, which as process 1 ignores all but SIGKILL that it has no handler for.
+   *
+   * @param killSignal - `'SIGTERM'`, `'TERM'` or 15. @default 'SIGKILL'
+   * @throws {ContainerStateError} when it does not run.
+   */
+  async kill(killSignal: string | number = 'SIGKILL'): Promise<void> {
+    const number = parseSignal(killSignal)
+    if (number === undefined) throw new InvalidOptionError('killSignal', "a signal such as 'SIGTERM' or 15", killSignal)
+    await signalStored(endParts(this.#engine), this.id, number)
+  }
+
+  /** {@link stop}, where it runs, and {@link start}. */
+  async restart(options: ContainerStopOptions = {}): Promise<void> {
+    await this.stop(options)
+    await this.start()
+  }
+
+  /** Stops all of its processes where they are. @throws {ContainerStateError} @throws {UnsupportedHostError} */
+  async pause(): Promise<void> {
+    await freezeStored(this.#engine.containers, await this.#engine.runtime(), this.id, 'pause')
+  }
+
+  /** Lets them go on. @throws {ContainerStateError} when it is not paused. */
+  async resume(): Promise<void> {
+    await freezeStored(this.#engine.containers, await this.#engine.runtime(), this.id, 'resume')
+  }
+
+  /**
+   * Waits until it does not run: any number of callers, in any process. A container that was never started has not ended.
+   *
+   * @throws {NotFoundError} when it is removed. @throws `signal.reason` on abort.
+   */
+  async wait(options: ContainerWaitOptions = {}): Promise<ContainerExit> {
+    checkObject('', options, ['signal'])
+    return exitOf(await waitForEnd(endParts(this.#engine), this.id, options.signal))
+  }
+
+  /**
+   * Removes it with its writable layer and its logs.
+   *
+   * @param options - `force`: also while it runs, which SIGKILL ends then.
+   * @throws {ContainerStateError} when it runs. @throws {NotFoundError} when it is gone.
+   */
+  async remove(options: ContainerRemoveOptions = {}): Promise<void> {
+    checkObject('', options, ['force'])
+    await removeStored(this.#engine, this.id, { force: options.force === true })
+  }
+
+  /** Gives it another name. @throws {ConflictError} when another container has it. @throws {InvalidOptionError} */
+  async rename(name: string): Promise<void> {
+    checkPattern('name', name, kName, "two or more letters, digits, '_', '.', '-'")
+    await using _lock = await this.#engine.containers.lock(this.id)
+    await this.#engine.containers.rename(this.id, name)
+    this.#name = name
+  }
+
+  /** What it is and how it is right now. @throws {NotFoundError} */
+  async inspect(): Promise<ContainerInspection> {
+    const stored = await this.#engine.containers.read(this.id)
+    this.#name = stored.state.name
+    return inspectionOf(stored)
+  }
+
+  /**
+   * What it wrote, line by line, from its first start on as far as logs are kept. With `follow`, until it does not run.
+   *
+   * @throws {NotFoundError} @throws {InvalidOptionError}
+   * @example
+   * for await (const { stream, line } of container.logs({ follow: true })) console.log(stream, line)
+   */
+  async *logs(options: ContainerLogOptions = {}): AsyncGenerator<LogLine> {
+    const query = checkLogOptions(options)
+    const { containers } = this.#engine
+    await containers.read(this.id)
+    const hasEnded = async (): Promise<boolean> => {
+      const stored = await containers.read(this.id).catch((error: unknown) => {
+        if (error instanceof NotFoundError) return undefined
+        throw error
+      })
+      return stored === undefined || !isLive(stored)
+    }
+    yield* readLogs(containers.directory(this.id), query, hasEnded)
+  }
+
+  /** Removes it, running or not: for `await using`. One that is gone is no error. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.remove({ force: true })
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error
+    }
+  }
 
   /**
    * Runs a command in a new container and removes the container: create, start, wait, remove. Output is collected unless
@@ -65,53 +306,4 @@ export class Container {
       release()
     }
   }
-}
-
-/** An id names an image of the store only; a reference, also one that is still in its registry. */
-async function findOrPull(name: string, engine: Engine, signal: AbortSignal | undefined): Promise<Image> {
-  try {
-    return await Image.get(name, { engine })
-  } catch (error) {
-    if (!(error instanceof NotFoundError) || /^(?:sha(?:256|512):)?[0-9a-f]{64,}$/.test(name)) throw error
-    return Image.pull(name, { engine, signal })
-  }
-}
-
-function toResult(outcome: RunOutcome, options: NormalizedContainerOptions): RunResult<string | Buffer> {
-  const { exit } = outcome
-  const decode = (bytes: Buffer): string | Buffer =>
-    options.encoding === 'buffer' ? bytes : bytes.toString(options.encoding)
-  const result = {
-    exitCode: exit.exitCode,
-    killSignal: outcome.killSignal,
-    stdout: decode(outcome.stdout),
-    stderr: decode(outcome.stderr),
-    oomKilled: outcome.oomKilled,
-    timedOut: outcome.timedOut,
-    durationMs: outcome.durationMs,
-    usage: {
-      cpuMicros: exit.userMicros + exit.systemMicros,
-      userMicros: exit.userMicros,
-      systemMicros: exit.systemMicros,
-      maxRssBytes: exit.maxRssBytes,
-    },
-    id: outcome.id,
-  }
-  if (outcome.overflowed) throw overflowError(options.maxOutputBytes)
-  if (options.reject && (exit.exitCode !== 0 || outcome.timedOut)) throw exitError(result, options)
-  return result
-}
-
-const kMaxShown = 400
-
-function exitError(result: RunResult<string | Buffer>, options: NormalizedContainerOptions): ExitError {
-  if (result.timedOut) {
-    const cause = new TimeoutError('The container', options.timeoutMs ?? 0)
-    return new ExitError(cause.message, result, { code: cause.code })
-  }
-  const how = result.killSignal === null ? `exited with code ${result.exitCode}` : `was ended by ${result.killSignal}`
-  const why = result.oomKilled ? ' after it ran out of memory' : ''
-  const tail = typeof result.stderr === 'string' ? result.stderr.trim().slice(-kMaxShown) : ''
-  const hint = result.oomKilled ? "raise 'memory'." : undefined
-  return new ExitError(`The container ${how}${why}${tail === '' ? '.' : `: ${tail}`}`, result, { hint })
 }

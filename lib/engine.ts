@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { env, geteuid } from 'node:process'
+import { ContainerStore } from './containers/container-store.ts'
 import { InvalidOptionError, WherryError } from './errors.ts'
 import { defaultRoot } from './host/paths.ts'
 import { type ImagePruneResult, pruneImages } from './image-management.ts'
@@ -76,6 +77,8 @@ export class Engine {
   readonly native: Native
   /** The state on disk. @internal */
   readonly store: Store
+  /** Containers on disk. @internal */
+  readonly containers: ContainerStore
   /** Pulls and pushes. @internal */
   readonly transfers: Transfers
   readonly #prepared: number
@@ -85,6 +88,7 @@ export class Engine {
   private constructor(native: Native, store: Store, transfers: Transfers, prepared: number) {
     this.native = native
     this.store = store
+    this.containers = new ContainerStore(store, native)
     this.transfers = transfers
     this.#prepared = prepared
   }

@@ -1,5 +1,19 @@
 // SPDX-License-Identifier: MIT
-export { Container, type RunOptions } from './container.ts'
+export { Container, type CreateOptions, type RunOptions } from './container.ts'
+export type {
+  ContainerExit,
+  ContainerInspection,
+  ContainerListOptions,
+  ContainerLogOptions,
+  ContainerPruneOptions,
+  ContainerRemoveOptions,
+  ContainerStopOptions,
+  ContainerWaitOptions,
+} from './container-management.ts'
+export type { ContainerCreateOptions, LogOptions } from './containers/create-options.ts'
+export type { ContainerFilters } from './containers/filters.ts'
+export type { LogLine } from './containers/log-record.ts'
+export type { ContainerStatus, RecordedOptions } from './containers/record.ts'
 export type { RegistryAuth } from './distribution/credentials.ts'
 export type { RemoteManifest } from './distribution/manifests.ts'
 export type { SearchResult } from './distribution/search.ts'

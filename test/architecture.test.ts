@@ -21,6 +21,7 @@ const EFFECT_FOLDERS = new Set([
   'image-archive',
   'launcher',
   'runtime',
+  'containers',
   'distribution',
   'registry-server',
   'transfer',

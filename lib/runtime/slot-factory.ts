@@ -21,13 +21,13 @@ import {
 import { kSlot } from '../plan/slots.ts'
 import { etcFiles } from '../rootfs/etc-files.ts'
 import type { UserFiles } from '../rootfs/users.ts'
-import type { Scratch, Session } from '../store/session.ts'
+import type { Session } from '../store/session.ts'
 import { PlanDescriptors } from './descriptors.ts'
 import type { HostContext } from './host-context.ts'
 import { hostRoots, readHostTree } from './host-roots.ts'
 import type { IdMappedMounts } from './id-mapped-mounts.ts'
 import { Limiter } from './limiter.ts'
-import type { Slot } from './slot.ts'
+import type { ContainerPlace, Slot } from './slot.ts'
 
 /** Where a container's files come from. Layers are oldest first. */
 export type Rootfs =
@@ -82,17 +82,22 @@ export class SlotFactory {
     this.#parts = parts
   }
 
-  /** Starts a child with the first plan, and waits until it is prepared. On failure nothing is left. */
-  make(profile: SlotProfile): Promise<Slot> {
-    return this.#limiter.run(() => this.#make(profile, 0))
+  /**
+   * Starts a child with the first plan, and waits until it is prepared. On failure nothing is left.
+   *
+   * @param place - of a container that has one; its writable layer stays.
+   */
+  make(profile: SlotProfile, place?: ContainerPlace): Promise<Slot> {
+    return this.#limiter.run(() => this.#make(profile, place, 0))
   }
 
-  async #make(profile: SlotProfile, retries: number): Promise<Slot> {
+  async #make(profile: SlotProfile, place: ContainerPlace | undefined, retries: number): Promise<Slot> {
     const { host, session, readUsers } = this.#parts
-    const id = randomBytes(32).toString('hex')
+    const id = place?.id ?? randomBytes(32).toString('hex')
     const hostname = profile.spec.hostname ?? id.slice(0, 12)
-    const scratch = session.reserveScratch()
-    const name = `${session.id}-${this.#nextCgroup++}`
+    const scratch = place?.scratch ?? session.reserveScratch()
+    const keepsScratch = place !== undefined
+    const name = place?.id ?? `${session.id}-${this.#nextCgroup++}`
     const [reserved, userFiles] = await Promise.all([
       host.driver.reserve(name, { again: retries > 0 }),
       readUsers(profile.rootfs),
@@ -100,33 +105,37 @@ export class SlotFactory {
     const cgroup = reserved ?? (await host.driver.create(name, { required: profile.needsCgroup }))
     let child: LauncherChild | undefined
     try {
-      child = await this.#clone(profile, hostname, cgroup, scratch)
+      child = await this.#clone(profile, hostname, cgroup, scratch, !keepsScratch)
       await child.prepared
-      return { id, hostname, child, scratch, cgroup, userFiles }
+      return { id, hostname, child, scratch, keepsScratch, cgroup, userFiles }
     } catch (error) {
-      await this.#abandon(child, cgroup, scratch)
+      if (child !== undefined && child.pid !== 0) await child.exited
+      this.#remove({ cgroup, scratch, keepsScratch })
       if (reserved === undefined || retries >= kParentRetries || !isParentGone(error)) throw error
-      return await this.#make(profile, retries + 1)
+      return await this.#make(profile, place, retries + 1)
     }
   }
 
-  async #abandon(child: LauncherChild | undefined, cgroup: Cgroup, scratch: Scratch): Promise<void> {
-    if (child !== undefined && child.pid !== 0) await child.exited
-    this.#remove(cgroup, scratch)
-  }
-
   /** Ends what a slot consists of; a child that still waits is let go. Removal goes on in the background. */
-  async unmake({ child, cgroup, scratch }: Slot): Promise<void> {
-    child.release()
-    await child.exited
-    this.#remove(cgroup, scratch)
+  async unmake(slot: Slot): Promise<void> {
+    slot.child.release()
+    await slot.child.exited
+    this.#remove(slot)
   }
 
-  #remove(cgroup: Cgroup, scratch: Scratch): void {
-    this.#parts.launcher.remove([`d${scratch.dir}`, ...cgroup.dirs.map((dir) => `c${dir}`)])
+  #remove({ cgroup, scratch, keepsScratch }: Pick<Slot, 'cgroup' | 'scratch' | 'keepsScratch'>): void {
+    const cgroups = cgroup.dirs.map((dir) => `c${dir}`)
+    this.#parts.launcher.remove(keepsScratch ? cgroups : [`d${scratch.dir}`, ...cgroups])
   }
 
-  async #clone(profile: SlotProfile, hostname: string, cgroup: Cgroup, scratch: Scratch): Promise<LauncherChild> {
+  /** @param volatile - the writable layer is thrown away in the end, and need not be whole on the disk. */
+  async #clone(
+    profile: SlotProfile,
+    hostname: string,
+    cgroup: Cgroup,
+    scratch: Slot['scratch'],
+    volatile: boolean,
+  ): Promise<LauncherChild> {
     const { host, launcher, mounts, native } = this.#parts
     const idMapped = profile.hasUserNamespace && !host.idMapping.single
     const descriptors = new PlanDescriptors(native, 0)
@@ -134,7 +143,7 @@ export class SlotFactory {
       const privileged = host.facts.uid === 0
       // An ordinary user's process may mount nothing; the child may, in its own namespaces.
       if (privileged) descriptors.own(mounts.clone(this.#parts.root, { idMapped }))
-      const { directories, ...root } = await this.#root(profile, scratch, idMapped, descriptors)
+      const { directories, ...root } = await this.#root(profile, scratch, { idMapped, volatile }, descriptors)
       const input: PrepareInput = {
         spec: { ...profile.spec, hostname },
         stageDir: host.stageDir,
@@ -171,14 +180,14 @@ export class SlotFactory {
 
   async #root(
     { rootfs, privileged }: SlotProfile,
-    scratch: Scratch,
-    idMapped: boolean,
+    scratch: Slot['scratch'],
+    { idMapped, volatile }: { idMapped: boolean; volatile: boolean },
     descriptors: PlanDescriptors,
   ): Promise<RootInput & { directories: string[] }> {
     const { root, mounts } = this.#parts
     const below = (path: string): string => path.slice(root.length + 1)
     const noDevices = !privileged
-    const base = { upper: below(scratch.upper), work: below(scratch.work), userXattr: true, volatile: true, noDevices }
+    const base = { upper: below(scratch.upper), work: below(scratch.work), userXattr: true, volatile, noDevices }
     if (rootfs.kind === 'layers') {
       const lowers = rootfs.layers.map(({ dir }) => `${kSlot.state}/${below(dir)}`).reverse()
       return { ...base, lowers, overlays: [], detached: [], host: null, hide: [], directories: [] }
@@ -208,7 +217,7 @@ export class SlotFactory {
   /** One overlay for each of some directories of the host, each with a writable directory of its own. */
   #overlays(
     targets: readonly string[],
-    scratch: Scratch,
+    scratch: Slot['scratch'],
     lower: (path: string) => string,
   ): { overlays: ExtraOverlay[]; directories: string[] } {
     const directories: string[] = []

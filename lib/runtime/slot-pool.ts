@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { Slot } from './slot.ts'
+import type { ContainerPlace, Slot } from './slot.ts'
 import type { SlotFactory, SlotProfile } from './slot-factory.ts'
 
 /** Settings of {@link SlotPool}. */
@@ -50,6 +50,11 @@ export class SlotPool {
     const slot = await this.#factory.make(shelf.profile)
     shelf.broken = false
     return slot
+  }
+
+  /** Makes a child for a container that has a place of its own. */
+  make(profile: SlotProfile, place: ContainerPlace): Promise<Slot> {
+    return this.#factory.make(profile, place)
   }
 
   /** Gives back a slot that was not started after all. */

@@ -13,9 +13,10 @@ import { type BindSource, buildStartPlan } from '../plan/start-plan.ts'
 import { type ResolvedUser, resolveUser } from '../rootfs/users.ts'
 import type { PlanDescriptors } from './descriptors.ts'
 import type { Runtime } from './runtime.ts'
-import type { Slot } from './slot.ts'
+import type { ContainerPlace, Slot } from './slot.ts'
 import type { Rootfs, SlotProfile } from './slot-factory.ts'
 import { kHostnameOfSlot, slotKey, slotProfile } from './slot-profile.ts'
+import { setUpError, startError } from './start-error.ts'
 
 /** A container under way. */
 export interface StartedContainer {
@@ -35,6 +36,10 @@ export interface StartRequest {
   descriptors: PlanDescriptors
   /** Told as soon as there is something that can be killed. */
   onSlot: (slot: Slot) => void
+  /** Of a container that outlasts the call. @default a place that goes with the run */
+  place?: ContainerPlace
+  /** Awaited when all is there but the program; where it rejects, nothing starts. */
+  beforeProgram?: (slot: Slot, spec: RuntimeSpec) => Promise<void>
 }
 
 /**
@@ -51,16 +56,19 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
     if (mount.type === 'bind') await isDirectory(mount.source, `mounts[${i}].source`)
   }
   const needsCgroup = limits.length > 0 && options.limits === 'strict'
+  const { place } = request
   const key = slotKey(request.rootfs, options, needsCgroup)
-  const slot = await takeSlot(runtime, key, () =>
-    slotProfile(draftSpec(runtime, request), request.rootfs, options, needsCgroup),
+  const makeProfile = (): SlotProfile => slotProfile(draftSpec(runtime, request), request.rootfs, options, needsCgroup)
+  const slot = await takeSlot(() =>
+    place === undefined ? runtime.pool.take(key, makeProfile) : runtime.pool.make(makeProfile(), place),
   )
   let spec: RuntimeSpec
   try {
     const resolved = resolveUser(user, options.groups, slot.userFiles)
     spec = buildSpec(runtime, request, slot.hostname, resolved)
   } catch (error) {
-    runtime.pool.putBack(key, slot)
+    if (place === undefined) runtime.pool.putBack(key, slot)
+    else runtime.pool.discard(slot)
     throw error
   }
   request.onSlot(slot)
@@ -77,12 +85,13 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
       setsGroups: runtime.host.idMapping.mode !== 'deny',
       seccomp: filterOf(runtime, spec),
     })
+    await request.beforeProgram?.(slot, spec)
     await slot.child.start(steps, descriptors.fds)
-    return { slot, spec, refill: () => runtime.pool.refill(key) }
+    return { slot, spec, refill: () => (place === undefined ? runtime.pool.refill(key) : undefined) }
   } catch (error) {
     slot.child.kill(kSigkill)
     runtime.pool.discard(slot)
-    throw startError(error, spec)
+    throw startError(error, spec, { failed: 'The container could not be started', where: 'image' })
   } finally {
     descriptors.close()
   }
@@ -91,7 +100,7 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
 const kSigkill = 9
 
 /** Host id of the container's user; `null` where this process may not give files to it. */
-function hostUid({ host }: Runtime, spec: RuntimeSpec): number | null {
+export function hostUid({ host }: Runtime, spec: RuntimeSpec): number | null {
   const { uid } = spec.process.user
   if (host.facts.uid !== 0) return null
   const maps = spec.linux.uidMappings ?? []
@@ -100,16 +109,17 @@ function hostUid({ host }: Runtime, spec: RuntimeSpec): number | null {
   return range === undefined ? null : range.hostID + uid - range.containerID
 }
 
-function filterOf({ seccomp, host }: Runtime, { linux }: RuntimeSpec): Uint8Array | undefined {
+/** The compiled filter of a configuration. */
+export function filterOf({ seccomp, host }: Runtime, { linux }: RuntimeSpec): Uint8Array | undefined {
   return linux.seccomp === undefined ? undefined : seccomp.compile(linux.seccomp, host.facts.arch)
 }
 
-async function takeSlot(runtime: Runtime, key: string, makeProfile: () => SlotProfile): Promise<Slot> {
+async function takeSlot(take: () => Promise<Slot>): Promise<Slot> {
   try {
-    return await runtime.pool.take(key, makeProfile)
+    return await take()
   } catch (error) {
     if (!(error instanceof SyscallError)) throw wrapNative(error)
-    throw setUpError('prepared', error)
+    throw setUpError('The container could not be prepared', error)
   }
 }
 
@@ -157,7 +167,13 @@ function draftSpec(runtime: Runtime, request: StartRequest): RuntimeSpec {
   return buildSpec(runtime, request, kHostnameOfSlot, kNobody)
 }
 
-function buildSpec(runtime: Runtime, request: StartRequest, hostname: string, user: ResolvedUser): RuntimeSpec {
+/** The configuration of a container on this host. */
+export function buildSpec(
+  runtime: Runtime,
+  request: Pick<StartRequest, 'options' | 'imageConfig'>,
+  hostname: string,
+  user: ResolvedUser,
+): RuntimeSpec {
   const { options, imageConfig } = request
   const { facts, idMapping } = runtime.host
   const shared = sharesUserNamespace(runtime, options)
@@ -215,49 +231,4 @@ async function isDirectory(source: string, option = 'mounts'): Promise<boolean> 
       missing ? 'create it first.' : undefined,
     )
   }
-}
-
-/** Says which stage failed; the hint stays last, and is there once. */
-function setUpError(stage: string, error: SyscallError): ContainerStartError {
-  const { hint, step } = error
-  const reason = hint === undefined ? error.message : error.message.replace(` Hint: ${hint}`, '')
-  return new ContainerStartError(`The container could not be ${stage}: ${reason}`, {
-    exitCode: 125,
-    step,
-    hint,
-    cause: error,
-  })
-}
-
-const kNotExecutable = new Set(['EACCES', 'ENOEXEC', 'EISDIR', 'EPERM'])
-
-function startError(error: unknown, spec: RuntimeSpec): unknown {
-  if (!(error instanceof SyscallError)) return error
-  if (error.step !== 'exec') return setUpError('started', error)
-  const [program = ''] = spec.process.args
-  if (error.code === 'ENOENT') return notFound(error, program, spec)
-  const exitCode = kNotExecutable.has(error.code) ? 126 : 125
-  const reason = {
-    ENOEXEC: 'its format is unknown (another architecture, or a script without #!)',
-    EISDIR: 'it is a directory',
-    EACCES: 'permission denied',
-  }[error.code]
-  return new ContainerStartError(
-    `Cannot run ${JSON.stringify(program)}: ${reason === undefined ? error.message : `${reason}.`}`,
-    {
-      exitCode,
-      step: 'exec',
-      cause: error,
-    },
-  )
-}
-
-function notFound(error: SyscallError, program: string, spec: RuntimeSpec): ContainerStartError {
-  const path = spec.process.env.find((entry) => entry.startsWith('PATH='))?.slice('PATH='.length) ?? ''
-  const message = error.syscall.includes('interpreter')
-    ? `Cannot run ${JSON.stringify(program)}: it exists, but the interpreter or loader that it names does not.`
-    : program.includes('/')
-      ? `Cannot run ${JSON.stringify(program)}: there is no such file in the image.`
-      : `Cannot run ${JSON.stringify(program)}: not found in PATH (${path}).`
-  return new ContainerStartError(message, { exitCode: 127, step: 'exec', cause: error })
 }

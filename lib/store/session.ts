@@ -9,8 +9,9 @@ import { FileLock, openLockFile, tryLockExisting } from './lock.ts'
 import type { StoreNative } from './native.ts'
 import { removeTree } from './remove-tree.ts'
 
-/** Writable layer of an ephemeral container: overlay's upper and work directories, alone in their slot. */
+/** Writable layer of a container: overlay's upper and work directories. */
 export interface Scratch {
+  /** What holds both. */
   readonly dir: string
   readonly upper: string
   readonly work: string

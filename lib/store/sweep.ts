@@ -112,7 +112,8 @@ function layerDigest(name: string): Digest | undefined {
   return isDigest(text) ? text : undefined
 }
 
-async function containerContent(layout: StoreLayout): Promise<Digest[]> {
+/** What containers need, whether or not an image still names it. */
+export async function containerContent(layout: StoreLayout): Promise<Digest[]> {
   const found: Digest[] = []
   for (const id of await namesIn(layout.containers)) {
     const state = await readContainerState(join(layout.containers, id, 'state.json'))

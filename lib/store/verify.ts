@@ -13,7 +13,7 @@ import { kDirectories, layerName, type StoreLayout } from './layout.ts'
 import type { StoreNative } from './native.ts'
 import { readAllPins } from './pins.ts'
 import { isSessionAlive, type Session } from './session.ts'
-import { listContent } from './sweep.ts'
+import { containerContent, listContent } from './sweep.ts'
 import { ContentVerifier } from './verify-content.ts'
 
 /** Something in a state directory that is not as it must be. */
@@ -39,7 +39,7 @@ interface Parts {
 }
 
 const kRootNames = new Set([...kDirectories.map(([name]) => name), 'partial', 'store.json'])
-const kLockNames = /^(?:images|blob-(?:[0-9a-f]{64}|[0-9a-f]{128}))\.lock$/
+const kLockNames = /^(?:images|containers|blob-(?:[0-9a-f]{64}|[0-9a-f]{128}))\.lock$/
 
 /**
  * Walks everything in a root and compares it with what the store promises. Nothing is changed. Nobody adds or removes images
@@ -131,6 +131,7 @@ class StoreVerifier {
     const verifier = new ContentVerifier({ layout, blobs, report, options: this.#options })
     for (const entry of await index.read()) await verifier.image(entry)
     const pinned = await readAllPins(layout)
+    for (const digest of await containerContent(layout)) pinned.add(digest)
     for (const { kind, path, digest } of content) {
       this.#options.signal?.throwIfAborted()
       if (digest === undefined) this.#fault(path, 'has a name that is no digest')

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+import { randomBytes } from 'node:crypto'
+import type { ContainerStore, StoredContainer } from './containers/container-store.ts'
+import { type CheckedCreateOptions, randomName } from './containers/create-options.ts'
+import type { Engine } from './engine.ts'
+import { ConflictError, NotFoundError } from './errors.ts'
+import { Image } from './image.ts'
+
+const kNameTries = 20
+
+/**
+ * Adds a new container of an image, which must be kept meanwhile.
+ *
+ * @param reference - the name that the image has or was asked for by.
+ * @throws {ConflictError} when another container has its name.
+ */
+export async function addContainer(
+  containers: ContainerStore,
+  image: Image,
+  reference: string | null,
+  { name, ...kept }: CheckedCreateOptions,
+): Promise<StoredContainer> {
+  const record = {
+    formatVersion: 1 as const,
+    id: randomBytes(32).toString('hex'),
+    createdAt: new Date().toISOString(),
+    image: { id: image.rootfs.kind === 'host' ? null : image.id, reference },
+    rootfs: recordedRootfs(image),
+    imageConfig: image.config,
+    ...kept,
+  }
+  for (let tries = 1; ; tries++) {
+    const state = { ...kNewState, name: name ?? randomName(), content: contentOf(image) }
+    try {
+      await containers.add(record, state)
+      return { record, state, lastExit: undefined }
+    } catch (error) {
+      if (name !== undefined || tries >= kNameTries || !(error instanceof ConflictError)) throw error
+    }
+  }
+}
+
+/** An id names an image of the store only; a reference, also one that is still in its registry. */
+export async function findOrPull(
+  name: string,
+  engine: Engine,
+  signal: AbortSignal | undefined,
+  platform?: string,
+): Promise<Image> {
+  try {
+    return await Image.get(name, { engine })
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || /^(?:sha(?:256|512):)?[0-9a-f]{64,}$/.test(name)) throw error
+    return Image.pull(name, { engine, signal, platform })
+  }
+}
+
+const kNewState = {
+  status: 'created' as const,
+  pid: null,
+  startTimeTicks: null,
+  bootId: null,
+  startedAt: null,
+  finishedAt: null,
+  exitCode: null,
+  killSignal: null,
+  oomKilled: false,
+  error: null,
+}
+
+function recordedRootfs({ rootfs, layers }: Image): StoredContainer['record']['rootfs'] {
+  return rootfs.kind === 'host' ? rootfs : { kind: 'layers', diffIds: layers.map(({ diffId }) => diffId) }
+}
+
+/** What must stay in the store: the layers as they are unpacked, and what the image can be named and sent again by. */
+function contentOf({ id, digest, layers }: Image): string[] {
+  if (digest === undefined) return []
+  return [digest, id, ...layers.flatMap((layer) => [layer.diffId, layer.digest])]
+}

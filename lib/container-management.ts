@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+import type { StoredContainer } from './containers/container-store.ts'
+import type { EndParts } from './containers/end-stored.ts'
+import { isLive, signalStored, waitForEnd } from './containers/end-stored.ts'
+import { type ContainerFilters, labelsOf } from './containers/filters.ts'
+import { thaw } from './containers/freeze-stored.ts'
+import type { LogQuery } from './containers/log-reader.ts'
+import type { ContainerStatus } from './containers/record.ts'
+import { toOptions } from './containers/recorded-options.ts'
+import type { Engine } from './engine.ts'
+import { ContainerStateError, InvalidOptionError } from './errors.ts'
+import { mergeConfig } from './oci/merge-config.ts'
+import { checkBoolean, checkNumber, checkObject } from './options/checks.ts'
+import { normalizeContainerOptions } from './options/normalize-container-options.ts'
+import type { RunUsage } from './run-result.ts'
+
+/** Options of {@link Container.list}. */
+export interface ContainerListOptions {
+  /** @default Engine.default() */
+  engine?: Engine | undefined
+  /** Also those that do not run. @default false, but true with a filter by status or exit code */
+  all?: boolean | undefined
+  filters?: ContainerFilters | undefined
+}
+
+/** Options of {@link Container.prune}. */
+export interface ContainerPruneOptions {
+  /** @default Engine.default() */
+  engine?: Engine | undefined
+  filters?: Pick<ContainerFilters, 'label' | 'name' | 'ancestor'> | undefined
+}
+
+/** Options of {@link Container.stop} and {@link Container.restart}. */
+export interface ContainerStopOptions {
+  /** Time before SIGKILL, in milliseconds. @default the container's `stopTimeoutMs`, 10_000 */
+  timeoutMs?: number | undefined
+  /** Aborting ends the wait; the stop signal has been sent. */
+  signal?: AbortSignal | undefined
+}
+
+/** Options of {@link Container.wait}. */
+export interface ContainerWaitOptions {
+  signal?: AbortSignal | undefined
+}
+
+/** Options of {@link Container.remove}. */
+export interface ContainerRemoveOptions {
+  /** Also while it runs. @default false */
+  force?: boolean | undefined
+}
+
+/** Options of {@link Container.logs}. */
+export interface ContainerLogOptions {
+  /** Goes on with what is written, until the container does not run. @default false */
+  follow?: boolean | undefined
+  /** Lines from this moment on: a date, its ISO form, or milliseconds since 1970. */
+  since?: Date | string | number | undefined
+  /** Lines before this moment. */
+  until?: Date | string | number | undefined
+  /** The last lines only, of those that are there. */
+  tail?: number | undefined
+  /** @default true */
+  stdout?: boolean | undefined
+  /** @default true */
+  stderr?: boolean | undefined
+  signal?: AbortSignal | undefined
+}
+
+/** How a container ended. */
+export interface ContainerExit {
+  /** 128 + n after signal n, as Docker; `null` for one that was never started. */
+  readonly exitCode: number | null
+  readonly killSignal: string | null
+  readonly oomKilled: boolean
+  /** ISO 8601. */
+  readonly startedAt: string | null
+  readonly finishedAt: string | null
+  /** Of all its processes; `undefined` where nobody saw its end. */
+  readonly usage: RunUsage | undefined
+}
+
+/** What {@link Container.inspect} and {@link Container.list} tell. */
+export interface ContainerInspection extends ContainerExit {
+  readonly id: string
+  readonly name: string
+  readonly status: ContainerStatus
+  /** First process on the host; `null` where none runs. */
+  readonly pid: number | null
+  readonly createdAt: string
+  /** Why the last start failed. */
+  readonly error: string | null
+  readonly image: { readonly id: string | null; readonly reference: string | null }
+  /** What it runs: entrypoint and command. */
+  readonly command: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly detached: boolean
+}
+
+const kMaxTimeoutMs = 2 ** 31 - 1
+const kSigkill = 9
+const kEnded: readonly ContainerStatus[] = ['created', 'exited']
+
+/** What ends containers and waits for them. */
+export function endParts(engine: Engine): EndParts {
+  const { containers, native } = engine
+  return { containers, native, thaw: async (id) => thaw(await engine.runtime(), id) }
+}
+
+/** How to stop a container: what the call says, else what the container and its image say. */
+export async function stopSettings(
+  engine: Engine,
+  id: string,
+  options: ContainerStopOptions,
+): Promise<{ stopSignal: number; timeoutMs: number; signal: AbortSignal | undefined }> {
+  checkObject('', options, ['timeoutMs', 'signal'])
+  const timeoutMs = checkNumber('timeoutMs', options.timeoutMs, { min: 0, max: kMaxTimeoutMs })
+  const { record } = await engine.containers.read(id)
+  const normalized = normalizeContainerOptions(record.command, toOptions(record.options))
+  const { stopSignal } = mergeConfig(normalized, record.imageConfig)
+  return { stopSignal, timeoutMs: timeoutMs ?? normalized.stopTimeoutMs, signal: options.signal }
+}
+
+/** Removes a container. @throws {ContainerStateError} when it runs, unless `force`. */
+export async function removeStored(engine: Engine, id: string, { force }: { force: boolean }): Promise<void> {
+  const { containers } = engine
+  await using _lock = await containers.lock(id)
+  const stored = await containers.read(id)
+  if (isLive(stored)) {
+    const { name, status } = stored.state
+    if (!force) throw new ContainerStateError(`container ${name}`, status, 'remove', kEnded)
+    const parts = endParts(engine)
+    await signalStored(parts, id, kSigkill).catch((error: unknown) => {
+      // It has ended by itself.
+      if (!(error instanceof ContainerStateError)) throw error
+    })
+    await waitForEnd(parts, id)
+  }
+  await containers.remove(id)
+}
+
+export function exitOf({ state, lastExit }: StoredContainer): ContainerExit {
+  const { exitCode, killSignal, oomKilled, startedAt, finishedAt } = state
+  const usage =
+    lastExit === undefined
+      ? undefined
+      : {
+          cpuMicros: lastExit.userMicros + lastExit.systemMicros,
+          userMicros: lastExit.userMicros,
+          systemMicros: lastExit.systemMicros,
+          maxRssBytes: lastExit.maxRssBytes,
+        }
+  return { exitCode, killSignal, oomKilled, startedAt, finishedAt, usage }
+}
+
+export function inspectionOf(stored: StoredContainer): ContainerInspection {
+  const { record, state } = stored
+  const { id, createdAt, image, detached } = record
+  const { name, status, pid, error } = state
+  return {
+    id,
+    name,
+    status,
+    pid,
+    createdAt,
+    error,
+    image,
+    command: commandOf(record),
+    labels: labelsOf(record),
+    detached,
+    ...exitOf(stored),
+  }
+}
+
+function commandOf({ command, options, imageConfig }: StoredContainer['record']): readonly string[] {
+  try {
+    return mergeConfig(normalizeContainerOptions(command, toOptions(options)), imageConfig).args
+  } catch {
+    // Neither names a command: it cannot be started, but it can be looked at.
+    return []
+  }
+}
+
+/** @throws {InvalidOptionError} */
+export function checkLogOptions(options: ContainerLogOptions): LogQuery {
+  checkObject('', options, ['follow', 'since', 'until', 'tail', 'stdout', 'stderr', 'signal'])
+  const streams = [
+    ...(checkBoolean('stdout', options.stdout, true) ? (['stdout'] as const) : []),
+    ...(checkBoolean('stderr', options.stderr, true) ? (['stderr'] as const) : []),
+  ]
+  return {
+    follow: checkBoolean('follow', options.follow, false),
+    sinceMs: checkMoment('since', options.since),
+    untilMs: checkMoment('until', options.until),
+    tail: checkNumber('tail', options.tail, { min: 0, max: 1_000_000, integer: true }) ?? undefined,
+    streams,
+    signal: options.signal,
+  }
+}
+
+function checkMoment(option: string, value: unknown): number | undefined {
+  if (value === undefined) return undefined
+  const ms =
+    value instanceof Date
+      ? value.getTime()
+      : typeof value === 'number'
+        ? value
+        : typeof value === 'string'
+          ? Date.parse(value)
+          : Number.NaN
+  if (Number.isFinite(ms)) return ms
+  throw new InvalidOptionError(option, 'a date, its ISO 8601 form, or milliseconds since 1970', value)
+}

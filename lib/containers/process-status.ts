@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+import { readFile } from 'node:fs/promises'
+import { isErrno } from '../store/atomic.ts'
+
+/** What `/proc/<pid>/stat` says of a process. */
+export interface ProcessStatus {
+  /** Whether it has ended and waits for its parent. */
+  readonly isZombie: boolean
+  /** Clock ticks since boot. */
+  readonly startTimeTicks: number
+}
+
+/**
+ * Looks at a process.
+ *
+ * @returns `undefined` where there is none.
+ * @source man 5 proc, /proc/[pid]/stat
+ */
+export async function processStatus(pid: number): Promise<ProcessStatus | undefined> {
+  try {
+    const text = await readFile(`/proc/${pid}/stat`, 'latin1')
+    // The second field is the command in parentheses, and may contain anything, parentheses too.
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return { isZombie: fields[0] === 'Z' || fields[0] === 'X', startTimeTicks: Number(fields[19]) }
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined
+    throw error
+  }
+}

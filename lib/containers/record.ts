@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+import * as v from 'valibot'
+import type { ImageRunConfig } from '../oci/merge-config.ts'
+import type { ContainerOptions } from '../options/container-options.ts'
+
+/** States of a container, in Docker's words. */
+export type ContainerStatus = 'created' | 'running' | 'paused' | 'exited'
+
+/** Options that a container keeps: those of a run that are data and concern more than one call. */
+export type RecordedOptions = Omit<
+  ContainerOptions,
+  | 'stdin'
+  | 'input'
+  | 'stdout'
+  | 'stderr'
+  | 'tty'
+  | 'timeoutMs'
+  | 'maxOutputBytes'
+  | 'signal'
+  | 'onStart'
+  | 'reject'
+  | 'encoding'
+  | 'engine'
+  | 'platform'
+  | 'name'
+>
+
+/** What a container was made from: `containers/<id>/container.json`, which never changes. */
+export interface ContainerRecord {
+  readonly formatVersion: 1
+  /** 64 hexadecimal digits. */
+  readonly id: string
+  /** ISO 8601. */
+  readonly createdAt: string
+  readonly image: {
+    /** Digest of the configuration; `null` for the host's files. */
+    readonly id: string | null
+    /** The name that it had or was asked for by. */
+    readonly reference: string | null
+  }
+  readonly rootfs:
+    | { readonly kind: 'layers'; readonly diffIds: readonly string[] }
+    | { readonly kind: 'host'; readonly hide: readonly string[] }
+  readonly imageConfig: ImageRunConfig
+  readonly command: readonly string[] | null
+  /** Variables that are taken away are `null`: JSON knows no undefined. */
+  readonly options: Omit<RecordedOptions, 'env'> & {
+    readonly env?: Readonly<Record<string, string | null>> | undefined
+  }
+  readonly detached: boolean
+  readonly logs: { readonly maxBytes: number; readonly maxFiles: number }
+}
+
+/** What changes of a container: `containers/<id>/state.json`. */
+export interface ContainerState {
+  readonly status: ContainerStatus
+  readonly name: string
+  /** Digests of what must stay in the store for it. */
+  readonly content: readonly string[]
+  /** First process on the host, when it started, and in which boot; `null` where none runs. */
+  readonly pid: number | null
+  readonly startTimeTicks: number | null
+  readonly bootId: string | null
+  /** ISO 8601; `null`: not yet. */
+  readonly startedAt: string | null
+  readonly finishedAt: string | null
+  /** Of the last end; 128 + n after signal n, as Docker. `null`: none yet, or nobody saw it. */
+  readonly exitCode: number | null
+  readonly killSignal: string | null
+  readonly oomKilled: boolean
+  /** Why the last start failed. */
+  readonly error: string | null
+}
+
+const recordSchema = v.looseObject({
+  formatVersion: v.literal(1),
+  id: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  createdAt: v.string(),
+  image: v.object({ id: v.nullable(v.string()), reference: v.nullable(v.string()) }),
+  rootfs: v.variant('kind', [
+    v.object({ kind: v.literal('layers'), diffIds: v.array(v.string()) }),
+    v.object({ kind: v.literal('host'), hide: v.array(v.string()) }),
+  ]),
+  imageConfig: v.looseObject({}),
+  command: v.nullable(v.array(v.string())),
+  options: v.looseObject({}),
+  detached: v.boolean(),
+  logs: v.object({ maxBytes: v.number(), maxFiles: v.number() }),
+})
+
+const stateSchema = v.looseObject({
+  status: v.picklist(['created', 'running', 'paused', 'exited']),
+  name: v.string(),
+  content: v.array(v.string()),
+  pid: v.nullable(v.number()),
+  startTimeTicks: v.nullable(v.number()),
+  bootId: v.nullable(v.string()),
+  startedAt: v.nullable(v.string()),
+  finishedAt: v.nullable(v.string()),
+  exitCode: v.nullable(v.number()),
+  killSignal: v.nullable(v.string()),
+  oomKilled: v.boolean(),
+  error: v.nullable(v.string()),
+})
+
+/** @returns `undefined` for anything that is no record: files of this directory are ours, but a disk may lose bytes. */
+export function parseRecord(text: string): ContainerRecord | undefined {
+  return parse(recordSchema, text) as ContainerRecord | undefined
+}
+
+/** @returns `undefined` for anything that is no state. */
+export function parseState(text: string): ContainerState | undefined {
+  return parse(stateSchema, text) as ContainerState | undefined
+}
+
+function parse(schema: v.GenericSchema, text: string): unknown {
+  try {
+    const result = v.safeParse(schema, JSON.parse(text))
+    return result.success ? result.output : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** How a container ended, as the launcher noted it in `containers/<id>/exit`. */
+export interface ExitRecord {
+  readonly pid: number
+  readonly exitCode: number | null
+  /** Signal number. */
+  readonly signal: number | null
+  readonly userMicros: number
+  readonly systemMicros: number
+  readonly maxRssBytes: number
+  readonly oomKills: number
+  /** Milliseconds since 1970. */
+  readonly finishedMs: number
+}
+
+/** Reads native/supervisor.cc's record. */
+export function parseExitRecord(text: string): ExitRecord | undefined {
+  const fields = /^(\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+\.\d+)\n$/.exec(text)?.slice(1).map(Number)
+  if (fields === undefined) return undefined
+  const [pid = 0, status = 0, userMicros = 0, systemMicros = 0, maxRssBytes = 0, oomKills = 0, finished = 0] = fields
+  const signal = status & 0x7f
+  return {
+    pid,
+    exitCode: signal === 0 ? (status >> 8) & 0xff : null,
+    signal: signal === 0 ? null : signal,
+    userMicros,
+    systemMicros,
+    maxRssBytes,
+    oomKills,
+    finishedMs: finished * 1000,
+  }
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Cgroup } from '../cgroup/driver.ts'
+import { ContainerStartError, ContainerStateError } from '../errors.ts'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { normalizeContainerOptions } from '../options/container-options.ts'
+import { PlanDescriptors } from '../runtime/descriptors.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import type { Slot } from '../runtime/slot.ts'
+import type { Rootfs } from '../runtime/slot-factory.ts'
+import { startContainer } from '../runtime/start-container.ts'
+import { readBootId } from '../store/container-state.ts'
+import type { ContainerStore, StoredContainer } from './container-store.ts'
+import { processStatus } from './process-status.ts'
+import type { ContainerRecord, ContainerState } from './record.ts'
+import { toOptions } from './recorded-options.ts'
+
+const kStartable = ['created', 'exited'] as const
+/** -1 as the kernel reads it. */
+const kKeepGroup = 0xffffffff
+
+/**
+ * Starts a container that is created or has exited; it has the writable layer that it had. When it fails, the container is as it
+ * was, with the reason noted.
+ *
+ * @throws {ContainerStateError} when it runs. @throws {NotFoundError} when it is gone. @throws what a run throws.
+ */
+export async function startStored(containers: ContainerStore, runtime: Runtime, id: string): Promise<void> {
+  await using _lock = await containers.lock(id)
+  const stored = await containers.read(id)
+  const { record, state } = stored
+  if (!kStartable.some((status) => status === state.status)) {
+    throw new ContainerStateError(`container ${state.name}`, state.status, 'start', kStartable)
+  }
+  await containers.clearExit(id)
+  // The launcher's word is all that we wait for: nothing else keeps the event loop going.
+  runtime.launcher.hold()
+  try {
+    const slot = await startProgram(containers, runtime, stored)
+    watchEnd(runtime, slot, record.detached)
+  } catch (error) {
+    await noteFailure(containers, stored, error)
+    throw error
+  } finally {
+    runtime.launcher.unhold()
+  }
+}
+
+async function startProgram(
+  containers: ContainerStore,
+  runtime: Runtime,
+  { record, state }: StoredContainer,
+): Promise<Slot> {
+  const dir = containers.directory(record.id)
+  const output = new LogPipes(runtime)
+  try {
+    const { slot } = await startContainer(runtime, {
+      rootfs: rootfsOf(runtime, record),
+      imageConfig: record.imageConfig,
+      options: normalizeContainerOptions(record.command, toOptions(record.options)),
+      connect: (descriptors, owner) => output.connect(descriptors, owner),
+      descriptors: new PlanDescriptors(runtime.native),
+      onSlot: () => undefined,
+      place: { id: record.id, scratch: { dir, upper: join(dir, 'upper'), work: join(dir, 'work') } },
+      beforeProgram: async (made) => {
+        // Before the program runs: whoever is killed from here on leaves a state that tells what there is to look after.
+        await containers.write(record.id, await runningState(state, made.child.pid))
+        await handOver(runtime, record, dir, made, output)
+      },
+    })
+    return slot
+  } finally {
+    output.close()
+  }
+}
+
+/** The pipes that a container writes its output to. The launcher reads them. */
+class LogPipes {
+  readonly #runtime: Runtime
+  /** Ends to read from: standard output, standard error. */
+  readonly ours: number[] = []
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime
+  }
+
+  connect(descriptors: PlanDescriptors, owner: number | null): [number, number, number] {
+    const { native } = this.#runtime
+    const output = (): number => {
+      const [ours, theirs] = native.pipe('read')
+      this.ours.push(ours)
+      if (owner !== null) native.fchown(theirs, owner, kKeepGroup)
+      return descriptors.own(theirs)
+    }
+    return [-1, output(), output()]
+  }
+
+  /** The launcher has its own by now. */
+  close(): void {
+    for (const fd of this.ours.splice(0)) this.#runtime.native.close(fd)
+  }
+}
+
+async function handOver(
+  { launcher, host }: Runtime,
+  { detached, logs }: ContainerRecord,
+  dir: string,
+  { child, cgroup }: Slot,
+  output: LogPipes,
+): Promise<void> {
+  await using directory: FileHandle = await open(dir, constants.O_RDONLY | constants.O_DIRECTORY)
+  launcher.supervise(
+    {
+      pid: child.pid,
+      detached,
+      hasStdout: true,
+      hasStderr: true,
+      maxLogBytes: logs.maxBytes,
+      maxLogFiles: logs.maxFiles,
+      cgroups: cgroup.dirs,
+      oomFiles: oomFiles(cgroup, host.world.version === 'v2'),
+    },
+    [directory.fd, ...output.ours],
+  )
+}
+
+/** The file that counts the container's processes killed for want of memory; none where there is no such cgroup. */
+function oomFiles(cgroup: Cgroup, isUnified: boolean): string[] {
+  try {
+    const file = isUnified ? 'memory.events' : 'memory.oom_control'
+    return [cgroup.pathOf({ controller: 'memory', file, value: '' })]
+  } catch {
+    return []
+  }
+}
+
+async function runningState(state: ContainerState, pid: number): Promise<ContainerState> {
+  const status = await processStatus(pid)
+  return {
+    ...state,
+    status: 'running',
+    pid,
+    startTimeTicks: status?.startTimeTicks ?? null,
+    bootId: await readBootId(),
+    startedAt: new Date().toISOString(),
+    finishedAt: null,
+    exitCode: null,
+    killSignal: null,
+    oomKilled: false,
+    error: null,
+  }
+}
+
+async function noteFailure(
+  containers: ContainerStore,
+  { record, state }: StoredContainer,
+  error: unknown,
+): Promise<void> {
+  const exitCode = error instanceof ContainerStartError ? error.exitCode : state.exitCode
+  const message = error instanceof Error ? error.message : String(error)
+  try {
+    await containers.write(record.id, { ...state, exitCode, error: message })
+  } catch {
+    // The reason why it did not start says more; a state that says 'running' is seen through by its process.
+  }
+}
+
+/** Keeps this process alive while an attached container runs, as a child process would. */
+function watchEnd({ launcher }: Runtime, { child }: Slot, detached: boolean): void {
+  if (!detached) launcher.hold()
+  void child.exited.then(() => {
+    if (!detached) launcher.unhold()
+    child.release()
+  })
+}
+
+function rootfsOf({ store }: Runtime, { rootfs }: ContainerRecord): Rootfs {
+  if (rootfs.kind === 'host') return rootfs
+  const diffIds = rootfs.diffIds.filter((text): text is Digest => isDigest(text))
+  return { kind: 'layers', layers: diffIds.map((diffId) => ({ dir: store.layers.path(diffId) })) }
+}
