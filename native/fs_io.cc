@@ -9,6 +9,7 @@
 
 #include "addon_state.h"
 #include "fs_ops.h"
+#include "poll_handle.h"
 
 namespace wherry {
 namespace {
@@ -88,6 +89,42 @@ Napi::Value on_fd(const Napi::CallbackInfo& info, const char* syscall) {
 Napi::Value js_fsync(const Napi::CallbackInfo& info) { return on_fd<fsync>(info, "fsync"); }
 Napi::Value js_fdatasync(const Napi::CallbackInfo& info) { return on_fd<fdatasync>(info, "fdatasync"); }
 Napi::Value js_syncfs(const Napi::CallbackInfo& info) { return on_fd<syncfs>(info, "syncfs"); }
+// Waits for the disk on libuv's pool: seconds, when much was written.
+class SyncWork : public Napi::AsyncWorker {
+ public:
+  SyncWork(Napi::Env env, int fd)
+      : AsyncWorker(env, "WherrySync"), fd_(fd), deferred_(Napi::Promise::Deferred::New(env)) {}
+  ~SyncWork() override { ::close(fd_); }
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override {
+    if (syncfs(fd_) != 0) error_ = errno;
+  }
+  void OnOK() override {
+    if (error_ == 0) {
+      deferred_.Resolve(Env().Undefined());
+    } else {
+      deferred_.Reject(system_error(Env(), error_, "syncfs").Value());
+    }
+  }
+
+ private:
+  int fd_;
+  int error_ = 0;
+  Napi::Promise::Deferred deferred_;
+};
+
+// syncfsAsync(fd) -> Promise: everything on the file system of `fd` is on the disk then. The caller may close `fd` at once.
+Napi::Value js_syncfs_async(const Napi::CallbackInfo& info) {
+  int fd = fcntl(int_of(info, 0), F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) return throw_errno(info.Env(), errno, "fcntl(F_DUPFD_CLOEXEC)");
+  auto* work = new SyncWork(info.Env(), fd);
+  Napi::Promise promise = work->promise();
+  work->Queue();
+  return promise;
+}
+
 // EINTR is not retried: on Linux the descriptor is gone by then, and its number may belong to someone else.
 Napi::Value js_close(const Napi::CallbackInfo& info) {
   // Before: once it is closed, another thread may get the number.
@@ -131,6 +168,7 @@ void init_fs_io(Napi::Env env, Napi::Object exports) {
   exports.Set("fsync", Napi::Function::New<js_fsync>(env, "fsync"));
   exports.Set("fdatasync", Napi::Function::New<js_fdatasync>(env, "fdatasync"));
   exports.Set("syncfs", Napi::Function::New<js_syncfs>(env, "syncfs"));
+  exports.Set("syncfsAsync", Napi::Function::New<js_syncfs_async>(env, "syncfsAsync"));
   exports.Set("close", Napi::Function::New<js_close>(env, "close"));
   exports.Set("ofdLock", Napi::Function::New<js_ofd_lock>(env, "ofdLock"));
 }

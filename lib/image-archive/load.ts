@@ -51,7 +51,7 @@ export async function loadImages(
   const { signal } = options
   try {
     signal?.throwIfAborted()
-    return await loadFrom(store, source, options)
+    return await store.unsynced.during(() => loadFrom(store, source, options))
   } catch (error) {
     throw signal?.aborted === true ? signal.reason : hostError('Loading images', error)
   }

@@ -56,6 +56,8 @@ export interface FsNative {
   fdatasync(fd: number): void
   /** Writes the whole file system that holds `fd` to its device. */
   syncfs(fd: number): void
+  /** The same on libuv's pool. `fd` may be closed at once. */
+  syncfsAsync(fd: number): Promise<void>
   close(fd: number): void
   /**
    * Makes a regular file beneath `dirfd` that must not exist, with `bytes` from `start` to `end`, and then its owner (-1:

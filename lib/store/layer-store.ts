@@ -1,13 +1,14 @@
-import { access, mkdir, readFile, rename } from 'node:fs/promises'
+import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { orAborted } from '../async/or-aborted.ts'
 import { LayerError } from '../errors.ts'
 import type { GrowingFile } from '../layer/growing-file.ts'
 import { type Digest, digestAlgorithm } from '../oci/digest.ts'
-import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
+import { isErrno } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
 import { removeTree } from './remove-tree.ts'
 import type { Session } from './session.ts'
+import type { Unsynced } from './unsynced.ts'
 
 /** What is known of an unpacked layer, beside its files. */
 export interface LayerInfo {
@@ -28,6 +29,7 @@ export type UnpackLayer = (options: {
   signal?: AbortSignal
   expectedDigest?: Digest
   expectedDiffId?: Digest
+  durable?: boolean
 }) => Promise<{ digest: string; diffId: string; compressedBytes: number; sizeBytes: number; entries: number }>
 
 /** Which blob to unpack, and what must come out. */
@@ -51,11 +53,13 @@ export class LayerStore {
   readonly #layout: StoreLayout
   readonly #session: Session
   readonly #unpack: UnpackLayer
+  readonly #unsynced: Unsynced
   readonly #running = new Map<Digest, Promise<unknown>>()
 
-  constructor(layout: StoreLayout, session: Session, unpack: UnpackLayer) {
+  constructor(layout: StoreLayout, session: Session, unsynced: Unsynced, unpack: UnpackLayer) {
     this.#layout = layout
     this.#session = session
+    this.#unsynced = unsynced
     this.#unpack = unpack
   }
 
@@ -96,7 +100,7 @@ export class LayerStore {
       )
     }
     // No await between the look at the map and the entry in it.
-    const work = this.#ensureAlone(diffId, request)
+    const work = this.#unsynced.during(() => this.#ensureAlone(diffId, request))
     this.#running.set(diffId, work)
     try {
       return await work
@@ -116,6 +120,8 @@ export class LayerStore {
         source: request.source,
         layer: request.label ?? request.expectedDigest ?? expectedDiffId ?? pathOf(request.source),
         targetDir: join(dir, 'fs'),
+        // See Unsynced: publish() marks the layer.
+        durable: false,
         ...(request.signal === undefined ? {} : { signal: request.signal }),
         ...(request.expectedDigest === undefined ? {} : { expectedDigest: request.expectedDigest }),
         ...(expectedDiffId === undefined ? {} : { expectedDiffId }),
@@ -131,10 +137,14 @@ export class LayerStore {
 
   /** Moves an unpacked layer to its place; where the same layer is there already, the new one is dropped. */
   async publish(dir: string, info: LayerInfo): Promise<void> {
-    await writeFileAtomic(join(dir, 'info.tmp'), join(dir, 'info.json'), `${JSON.stringify(info)}\n`)
+    await writeFile(join(dir, 'info.json'), `${JSON.stringify(info)}\n`, { mode: 0o600 })
+    await this.#unsynced.during(() => this.#publish(dir, info))
+  }
+
+  async #publish(dir: string, info: LayerInfo): Promise<void> {
+    await this.#unsynced.mark(info)
     try {
       await rename(dir, this.#layout.layer(info.diffId))
-      await syncDirectory(this.#layout.layers)
     } catch (error) {
       if (!isErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error
       await this.discard(dir)

@@ -42,6 +42,10 @@ export class StoreLayout {
   get tmp(): string {
     return join(this.root, 'tmp')
   }
+  /** Marks of layers that may not be on the disk yet; the first unpacked layer makes it. */
+  get unsynced(): string {
+    return join(this.root, 'unsynced')
+  }
   /** Blobs that are being downloaded; the first download makes it. */
   get partial(): string {
     return join(this.root, 'partial')

@@ -7,4 +7,10 @@ export interface StoreNative {
    * @source man 2 fcntl, "Open file description locks"
    */
   ofdLock(fd: number, mode: 'read' | 'write' | 'unlock'): boolean
+  /**
+   * Writes everything of the file system of `fd` to the disk, in the background; `fd` may be closed at once.
+   *
+   * @source man 2 syncfs
+   */
+  syncfsAsync(fd: number): Promise<void>
 }

@@ -17,10 +17,14 @@ import { removeTree } from './remove-tree.ts'
 import { type RepairReport, repairStore } from './repair.ts'
 import { Session } from './session.ts'
 import { type Swept, sweepContent } from './sweep.ts'
+import { Unsynced, type UnsyncedLayer } from './unsynced.ts'
 import { Uses } from './uses.ts'
 import { type StoreFault, type VerifyOptions, verifyStore } from './verify.ts'
 
 const debug = debuglog('wherry-store')
+
+/** Unpacking again after a power cut takes its time; other engines that open meanwhile wait. */
+const kRestoreTimeoutMs = 600_000
 
 /** How to open a store. */
 export interface StoreOptions {
@@ -40,6 +44,8 @@ export class Store {
   readonly blobs: BlobStore
   readonly layers: LayerStore
   readonly images: ImageStore
+  /** Layers that are not on the disk yet. */
+  readonly unsynced: Unsynced
   readonly #index: ImageIndex
   readonly #native: StoreNative
   readonly #uses: Uses
@@ -54,11 +60,12 @@ export class Store {
     this.#native = native
     this.blobs = new BlobStore(layout, session)
     this.#unpacker = new LazyUnpacker(options.layerLimits)
-    this.layers = new LayerStore(layout, session, options.unpack ?? this.#unpacker.unpack)
+    const inBackground = (work: Promise<unknown>, what: string) => this.#inBackground(work, what)
+    this.unsynced = new Unsynced({ layout, native, session, inBackground })
+    this.layers = new LayerStore(layout, session, this.unsynced, options.unpack ?? this.#unpacker.unpack)
     this.#index = new ImageIndex(layout, session, native)
     const pins = new Pins(session)
     const sweepSoon = (first?: () => Promise<void>) => this.sweepSoon(first)
-    const inBackground = (work: Promise<unknown>, what: string) => this.#inBackground(work, what)
     this.#uses = new Uses({ layout, native, session, inBackground })
     const { blobs, layers } = this
     this.images = new ImageStore({ index: this.#index, blobs, layers, pins, uses: this.#uses, sweepSoon })
@@ -101,7 +108,35 @@ export class Store {
     // A load that was killed may have left layers that no image names.
     if (report.deadSessions.length > 0) this.sweepSoon()
     this.#repaired = report
+    await this.#restoreUnsynced()
     return report
+  }
+
+  /** Layers that another process left unsynced get their sync; those that a power cut has damaged are unpacked again. */
+  async #restoreUnsynced(): Promise<void> {
+    const layers = await this.unsynced.list()
+    if (layers.length === 0) return
+    if (layers.some(({ isStale }) => isStale)) {
+      await using _lock = await this.lock('unsynced', { timeoutMs: kRestoreTimeoutMs })
+      // Again, under the lock: another engine may have done it.
+      for (const layer of await this.unsynced.list()) if (layer.isStale) await this.#restore(layer)
+    }
+    this.unsynced.syncSoon()
+  }
+
+  async #restore({ diffId, digest }: UnsyncedLayer): Promise<void> {
+    // What was never published, or is swept away since, needs nothing.
+    if (!(await this.layers.has(diffId))) return await this.unsynced.unmark(diffId)
+    await this.discard(this.layout.layer(diffId))
+    try {
+      await this.layers.ensure(diffId, { source: this.blobs.path(digest), expectedDigest: digest })
+    } catch (error) {
+      debug('layer %s cannot be restored: %s', diffId, error)
+      for (const image of await this.images.list()) {
+        if (image.config.rootfs.diff_ids.includes(diffId)) await this.images.remove(image.digest, true)
+      }
+      await this.unsynced.unmark(diffId)
+    }
   }
 
   /** Takes a named lock of this root. Hold it for moments only. */

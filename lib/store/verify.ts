@@ -38,8 +38,8 @@ interface Parts {
   readonly index: ImageIndex
 }
 
-const kRootNames = new Set([...kDirectories.map(([name]) => name), 'partial', 'store.json'])
-const kLockNames = /^(?:images|containers|blob-(?:[0-9a-f]{64}|[0-9a-f]{128}))\.lock$/
+const kRootNames = new Set([...kDirectories.map(([name]) => name), 'partial', 'unsynced', 'store.json'])
+const kLockNames = /^(?:images|containers|unsynced|blob-(?:[0-9a-f]{64}|[0-9a-f]{128}))\.lock$/
 
 /**
  * Walks everything in a root and compares it with what the store promises. Nothing is changed. Nobody adds or removes images
@@ -66,6 +66,7 @@ class StoreVerifier {
     await this.#sessions()
     await this.#containers()
     await this.#names('locks', (name) => kLockNames.test(name))
+    await this.#names('unsynced', (name) => isDigest(name.includes('-') ? name.replace('-', ':') : `sha256:${name}`))
     await this.#names('partial', (name) => isDigest(name.replace(/\.whole$/, '').replace('-', ':')))
     return this.#faults
   }
@@ -78,7 +79,9 @@ class StoreVerifier {
   async #directories(): Promise<void> {
     const { root } = this.#parts.layout
     for (const [name, mode] of [['.', 0o711] as const, ...kDirectories]) await this.#directory(name, mode)
-    if ((await namesIn(root)).includes('partial')) await this.#directory('partial', 0o700)
+    for (const name of ['partial', 'unsynced']) {
+      if ((await namesIn(root)).includes(name)) await this.#directory(name, 0o700)
+    }
     await this.#names('.', (name) => kRootNames.has(name))
     await this.#names('oci', (name) => ['oci-layout', 'index.json', 'blobs'].includes(name))
     await this.#names('oci/blobs', (name) => name === 'sha256' || name === 'sha512')

@@ -198,8 +198,10 @@ class Pull {
   async #blobs(plans: readonly BlobPlan[]): Promise<void> {
     const { signal } = this.#stopping
     const stop = (reason: unknown): void => this.#stopping.abort(reason)
-    await forEachLimited(plans, this.#request.concurrency, stop, (plan, position) =>
-      this.#blob(plan, { position, count: plans.length }),
+    await this.#parts.store.unsynced.during(() =>
+      forEachLimited(plans, this.#request.concurrency, stop, (plan, position) =>
+        this.#blob(plan, { position, count: plans.length }),
+      ),
     )
     // Together and at last: blobs of an image that never becomes whole would be swept away, and downloaded again.
     for (const { descriptor } of plans) await adoptBlob(this.#parts, descriptor.digest, signal)

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+import { constants } from 'node:fs'
+import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { type Digest, isDigest } from '../oci/digest.ts'
+import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
+import { readBootId } from './container-state.ts'
+import { namesIn, unlinkIfThere } from './files.ts'
+import { layerName, type StoreLayout } from './layout.ts'
+import type { StoreNative } from './native.ts'
+import type { Session } from './session.ts'
+
+const digest = v.pipe(
+  v.string(),
+  v.check((text: string) => isDigest(text)),
+)
+const markSchema = v.object({ bootId: v.string(), diffId: digest, digest })
+
+/** A layer whose files may not be on the disk yet. */
+export interface UnsyncedLayer {
+  readonly diffId: Digest
+  /** The blob that it was unpacked from, which is on the disk. */
+  readonly digest: Digest
+  /** Whether the machine has been started anew since: then what was not written is lost. */
+  readonly isStale: boolean
+}
+
+/**
+ * Layers are used before their thousands of files are on the disk: writing them takes longer than unpacking, and nobody has to wait
+ * for it. Each has a mark in `unsynced/` until one syncfs has written all of them. A mark of an earlier boot tells that the power
+ * went between the two: such a layer is unpacked again.
+ */
+export class Unsynced {
+  readonly #layout: StoreLayout
+  readonly #native: StoreNative
+  readonly #session: Session
+  readonly #inBackground: (work: Promise<unknown>, what: string) => void
+  #active = 0
+  #running: Promise<void> | undefined
+  #isDue = false
+
+  constructor(parts: {
+    layout: StoreLayout
+    native: StoreNative
+    session: Session
+    inBackground: (work: Promise<unknown>, what: string) => void
+  }) {
+    this.#layout = parts.layout
+    this.#native = parts.native
+    this.#session = parts.session
+    this.#inBackground = parts.inBackground
+  }
+
+  /** Puts the disk off while layers are being unpacked: one sync for all of them comes after the last one. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    this.#active++
+    try {
+      return await work()
+    } finally {
+      this.#active--
+      if (this.#active === 0 && this.#isDue) this.syncSoon()
+    }
+  }
+
+  /** Marks a layer. The mark is on the disk before this resolves. */
+  async mark(layer: Pick<UnsyncedLayer, 'diffId' | 'digest'>): Promise<void> {
+    const text = `${JSON.stringify({ bootId: await readBootId(), diffId: layer.diffId, digest: layer.digest })}\n`
+    const write = (): Promise<void> =>
+      writeFileAtomic(this.#session.tmpPath('unsynced'), this.#path(layer.diffId), text)
+    try {
+      await write()
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error
+      await mkdir(this.#layout.unsynced, { mode: 0o700 }).catch((failure: unknown) => {
+        if (!isErrno(failure, 'EEXIST')) throw failure
+      })
+      await syncDirectory(this.#layout.root)
+      await write()
+    }
+    this.#isDue = true
+  }
+
+  /** All marked layers, of this and other processes. */
+  async list(): Promise<UnsyncedLayer[]> {
+    const names = await namesIn(this.#layout.unsynced)
+    if (names.length === 0) return []
+    const bootId = await readBootId()
+    const layers: UnsyncedLayer[] = []
+    for (const name of names) {
+      const path = join(this.#layout.unsynced, name)
+      const mark = await readMark(path)
+      if (mark === undefined) {
+        // A mark is whole or not there; this one says nothing.
+        await unlinkIfThere(path)
+        continue
+      }
+      layers.push({ diffId: mark.diffId, digest: mark.digest, isStale: mark.bootId !== bootId })
+    }
+    return layers
+  }
+
+  async unmark(diffId: Digest): Promise<void> {
+    await unlinkIfThere(this.#path(diffId))
+  }
+
+  /** Writes what is marked to the disk in the background, once at a time, and takes the marks away. */
+  syncSoon(): void {
+    this.#isDue = true
+    if (this.#running !== undefined || this.#active > 0) return
+    const running = this.#sync().finally(() => {
+      this.#running = undefined
+      if (this.#isDue && this.#active === 0) this.syncSoon()
+    })
+    this.#running = running
+    this.#inBackground(running, 'sync of layers')
+  }
+
+  async #sync(): Promise<void> {
+    this.#isDue = false
+    const layers = (await this.list()).filter(({ isStale }) => !isStale)
+    if (layers.length === 0) return
+    await using directory: FileHandle = await open(this.#layout.layers, constants.O_RDONLY | constants.O_DIRECTORY)
+    await this.#native.syncfsAsync(directory.fd)
+    for (const { diffId } of layers) await this.unmark(diffId)
+  }
+
+  #path(diffId: Digest): string {
+    return join(this.#layout.unsynced, layerName(diffId))
+  }
+}
+
+async function readMark(path: string): Promise<{ bootId: string; diffId: Digest; digest: Digest } | undefined> {
+  try {
+    const result = v.safeParse(markSchema, JSON.parse(await readFile(path, 'utf8')))
+    return result.success ? (result.output as { bootId: string; diffId: Digest; digest: Digest }) : undefined
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || error instanceof SyntaxError) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { importRootfs } from '../../../lib/image-archive/import.ts'
+import { parsePlatform } from '../../../lib/oci/platform.ts'
+import type { StoredImage } from '../../../lib/store/image-store.ts'
+import { layerName } from '../../../lib/store/layout.ts'
+import { Store } from '../../../lib/store/store.ts'
+import { checkLeftovers } from '../../helpers/leftovers.ts'
+import { makeTar } from '../../helpers/make-tar.ts'
+import { newRoot, openStore } from './open-root.ts'
+
+checkLeftovers()
+
+const kText = 'what the layer holds\n'
+
+async function importSmall(store: Store, t: TestContext): Promise<StoredImage> {
+  const tar = join(await newRoot(t), '..', 'rootfs.tar')
+  writeFileSync(tar, makeTar([{ name: 'file', body: kText }]))
+  const options = { platform: parsePlatform('linux/amd64'), config: {}, references: ['docker.io/library/a:1'] }
+  return importRootfs(store, tar, { ...options, created: new Date(0), signal: undefined, onBytes: () => undefined })
+}
+
+function diffIdOf(image: StoredImage) {
+  return image.config.rootfs.diff_ids[0] ?? assert.fail('no layer')
+}
+
+/** Gives the marks of a root to an earlier boot, as a power cut does, and takes the layer's bytes away. */
+function cutPower(root: string, image: StoredImage): void {
+  const name = layerName(diffIdOf(image))
+  const mark = { bootId: 'an earlier one', diffId: diffIdOf(image), digest: image.manifest.layers[0]?.digest }
+  writeFileSync(join(root, 'unsynced', name), JSON.stringify(mark), { mode: 0o600 })
+  truncateSync(join(root, 'layers', name, 'fs/file'), 0)
+}
+
+test('a layer is marked before it can be seen, and the mark goes once it is on the disk', async (t) => {
+  const root = await newRoot(t)
+  const store = await openStore(t, root)
+  const image = await importSmall(store, t)
+  const name = layerName(diffIdOf(image))
+  await store.idle()
+  assert.deepEqual(readdirSync(join(root, 'unsynced')), [])
+  assert.equal(readFileSync(join(root, 'layers', name, 'fs/file'), 'utf8'), kText)
+  assert.deepEqual(await store.verify(), [])
+})
+
+test('several layers wait for one sync, after the last of them', async (t) => {
+  const root = await newRoot(t)
+  const store = await openStore(t, root)
+  await store.unsynced.during(async () => {
+    const image = await importSmall(store, t)
+    await store.idle()
+    assert.deepEqual(readdirSync(join(root, 'unsynced')), [layerName(diffIdOf(image))])
+  })
+  await store.idle()
+  assert.deepEqual(readdirSync(join(root, 'unsynced')), [])
+})
+
+test('what another process left unsynced is synced at the next opening', async (t) => {
+  const root = await newRoot(t)
+  const first = await openStore(t, root)
+  const image = await importSmall(first, t)
+  await first.idle()
+  await first.unsynced.mark({ diffId: diffIdOf(image), digest: image.manifest.layers[0]?.digest ?? assert.fail() })
+  const second = await openStore(t, root)
+  await second.idle()
+  assert.deepEqual(readdirSync(join(root, 'unsynced')), [])
+  assert.equal((await second.images.list()).length, 1)
+})
+
+test('a layer that a power cut has damaged is unpacked again', async (t) => {
+  const root = await newRoot(t)
+  const store = await openStore(t, root)
+  const image = await importSmall(store, t)
+  await store.close()
+  cutPower(root, image)
+  const again = await openStore(t, root)
+  assert.equal(readFileSync(join(again.layers.path(diffIdOf(image)), 'file'), 'utf8'), kText)
+  assert.equal((await again.images.get('a:1')).digest, image.digest)
+  assert.deepEqual(await again.verify(), [])
+  assert.deepEqual(readdirSync(join(root, 'unsynced')), [])
+})
+
+test('where the blob is damaged too, the image is gone, so that it can be had again', async (t) => {
+  const root = await newRoot(t)
+  const store = await openStore(t, root)
+  const image = await importSmall(store, t)
+  await store.close()
+  cutPower(root, image)
+  truncateSync(store.blobs.path(image.manifest.layers[0]?.digest ?? assert.fail()), 0)
+  const again = await openStore(t, root)
+  await assert.rejects(again.images.get('a:1'), { code: 'ERR_NOT_FOUND' })
+  assert.equal(await again.layers.has(diffIdOf(image)), false)
+  assert.deepEqual(await again.verify(), [])
+})
+
+test('a mark without its layer, and one that is no mark, do no harm', async (t) => {
+  const root = await newRoot(t)
+  const store = await openStore(t, root)
+  const image = await importSmall(store, t)
+  await store.close()
+  cutPower(root, image)
+  const other = 'a'.repeat(64)
+  const mark = { bootId: 'an earlier one', diffId: `sha256:${other}`, digest: `sha256:${other}` }
+  writeFileSync(join(root, 'unsynced', other), JSON.stringify(mark), { mode: 0o600 })
+  writeFileSync(join(root, 'unsynced', 'b'.repeat(64)), 'nonsense', { mode: 0o600 })
+  const again = await Store.open({ root, native: (await import('../../../lib/launcher/native.ts')).loadNative() })
+  t.after(() => again.close())
+  await again.idle()
+  assert.equal(existsSync(join(root, 'unsynced', other)), false)
+  assert.deepEqual(await again.verify(), [])
+})
