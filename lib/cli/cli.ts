@@ -14,6 +14,8 @@ export class Cli {
   readonly version: string
   /** What the process exits with, when nothing is thrown. */
   exitCode = 0
+  /** Whether results could not be written, for another reason than a reader that went away. */
+  isOutputLost = false
   /** State directory, where one was given. */
   root: string | undefined
 

@@ -31,9 +31,10 @@ export class Interrupts {
     }
   }
 
-  /** Ends the work as a signal would; not a container, which gets its own. */
+  /** Ends the work as a signal would, or hands it to the container. */
   abort(killSignal: NodeJS.Signals): void {
-    if (this.#forward === undefined) this.#controller.abort(new Interrupted(killSignal))
+    if (this.#forward !== undefined) this.#forward(killSignal)
+    else this.#controller.abort(new Interrupted(killSignal))
   }
 
   #onSignal(name: NodeJS.Signals): void {

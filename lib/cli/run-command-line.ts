@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { CommanderError } from 'commander'
 import type { Cli } from './cli.ts'
-import { formatError, Interrupted, kFailure, kFlagError, reportError, signalExitCode } from './errors.ts'
+import { CliError, formatError, Interrupted, kFailure, kFlagError, reportError, signalExitCode } from './errors.ts'
 import { exitCodeOf, makeProgram } from './program.ts'
 
 /** Runs one command line to its end. @returns what the process exits with */
@@ -9,7 +9,7 @@ export async function runCommandLine(cli: Cli, words: readonly string[]): Promis
   watchOutput(cli)
   try {
     await makeProgram(cli).parseAsync(words, { from: 'user' })
-    return cli.exitCode
+    return cli.isOutputLost ? kFailure : cli.exitCode
   } catch (error) {
     return explain(cli, error, words)
   } finally {
@@ -22,7 +22,7 @@ export async function runCommandLine(cli: Cli, words: readonly string[]): Promis
 function explain(cli: Cli, error: unknown, words: readonly string[]): number {
   if (error instanceof CommanderError) return exitCodeOf(error)
   // Whoever sent the signal, or closed the pipe, knows.
-  if (error instanceof Interrupted) return signalExitCode(error.killSignal)
+  if (error instanceof Interrupted) return cli.isOutputLost ? kFailure : signalExitCode(error.killSignal)
   const wantsJson = words.includes('--json') && !words.includes('run')
   if (wantsJson) cli.stderr.write(`${JSON.stringify({ error: reportError(error) })}\n`)
   else cli.stderr.write(formatError(error, cli.isDebugging))
@@ -37,12 +37,17 @@ function isRun(words: readonly string[]): boolean {
   return command === 'run'
 }
 
-/** A reader that goes away, as `head` does, ends the work without a word. */
-function watchOutput({ stdout, stderr, interrupts }: Cli): void {
-  for (const stream of [stdout, stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
-      interrupts.abort('SIGPIPE')
-    })
-  }
+/** A reader that goes away, as `head` does, ends the work without a word; a full disk ends it with one. */
+function watchOutput(cli: Cli): void {
+  cli.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE' && !cli.isOutputLost) {
+      cli.isOutputLost = true
+      cli.stderr.write(formatError(new CliError(`Cannot write to standard output: ${error.message}.`), false))
+      // The work may be over already.
+      process.exitCode = kFailure
+    }
+    cli.interrupts.abort('SIGPIPE')
+  })
+  // There is nobody left to tell.
+  cli.stderr.on('error', () => cli.interrupts.abort('SIGPIPE'))
 }

@@ -7,6 +7,8 @@ import { Interrupted } from './errors.ts'
 const kPatience = 3
 /** Nobody is there any more to ask again. */
 const kHangUpTimeoutMs = 10_000
+/** A program that writes when nobody reads gets SIGPIPE by itself, but may ignore it, as process 1 does. */
+const kBrokenPipeTimeoutMs = 1_000
 
 interface RelayFlags {
   readonly stopSignal?: string
@@ -54,6 +56,10 @@ export class SignalRelay {
 
   #onSignal(container: RunningContainer, killSignal: NodeJS.Signals): void {
     const { stopSignal, stopTimeout } = this.#flags
+    if (killSignal === 'SIGPIPE') {
+      this.#killAfter(kBrokenPipeTimeoutMs, killSignal)
+      return
+    }
     container.kill(killSignal === 'SIGTERM' ? (stopSignal ?? killSignal) : killSignal)
     if (killSignal !== 'SIGINT' && killSignal !== 'SIGTERM' && killSignal !== 'SIGHUP') return
     this.#asked++
@@ -63,7 +69,11 @@ export class SignalRelay {
     }
     const timeoutMs = stopTimeout === undefined ? undefined : stopTimeout * 1000
     const waitMs = timeoutMs ?? (killSignal === 'SIGHUP' ? kHangUpTimeoutMs : undefined)
-    if (waitMs !== undefined) this.#timer ??= setTimeout(() => this.#kill(killSignal), waitMs)
+    if (waitMs !== undefined) this.#killAfter(waitMs, killSignal)
+  }
+
+  #killAfter(waitMs: number, killSignal: NodeJS.Signals): void {
+    this.#timer ??= setTimeout(() => this.#kill(killSignal), waitMs)
   }
 
   #kill(killSignal: NodeJS.Signals): void {

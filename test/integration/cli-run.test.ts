@@ -59,6 +59,12 @@ test('streams go through, apart from each other', async (t) => {
   const words = cli.words('run', 'test', 'seq', '1', '10000000')
   const head = await runChild('sh', ['-c', '"$@" | head -1', 'sh', ...words], { env: cli.env })
   assert.deepEqual([head.stdout, head.stderr], ['1\n', ''])
+  // Process 1 ignores the signal: it is not left to write for ever.
+  const loop = cli.words('run', 'test', '/bin/sh', '-c', 'while :; do echo line; done 2>/dev/null')
+  const endless = await runChild('sh', ['-c', '{ "$@"; echo "code $?" >&2; } | head -1', 'sh', ...loop], {
+    env: cli.env,
+  })
+  assert.deepEqual([endless.stdout, endless.stderr], ['line\n', 'code 141\n'])
   // What the program does not read keeps nobody.
   assert.equal((await cli.run(['run', '-i', 'test', 'true'], { input: 'x'.repeat(1_000_000) })).exitCode, 0)
 })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { packageRoot } from '../helpers/package-root.ts'
+import { runChild } from '../helpers/run-child.ts'
 import { CommandLine } from './cli-fixtures.ts'
 
 checkLeftovers()
@@ -20,6 +21,17 @@ test('helps, and says its version', async (t) => {
   for (const name of commands.split(' ')) assert.match(help, new RegExp(`^ {2}${name} `, 'm'))
   assert.match(await cli.ok('pull', '-h'), /^Usage: wherry pull \[options\] <image>\n/)
   assert.match((await cli.bare([])).stderr, /^Usage: wherry/)
+})
+
+test('output that cannot be written is an error, not a crash', async (t) => {
+  const cli = await CommandLine.open(t)
+  const full = await runChild('sh', ['-c', '"$@" > /dev/full', 'sh', ...cli.words('version', '--json')], {
+    env: cli.env,
+  })
+  assert.match(full.stderr, /^wherry: Cannot write to standard output: ENOSPC.*\n$/)
+  assert.equal(full.exitCode, 1)
+  const closed = await runChild('sh', ['-c', '{ "$@"; echo "code $?" >&2; } | :', 'sh', ...cli.words('help')])
+  assert.match(closed.stderr, /^code (0|141)\n$/)
 })
 
 test('wrong flags and arguments', async (t) => {
