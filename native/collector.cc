@@ -20,7 +20,8 @@ void Collector::init(Napi::Env env, Napi::Object exports) {
   exports.Set("Collector",
               DefineClass(env, "Collector",
                           {InstanceMethod<&Collector::drain>("drain"), InstanceMethod<&Collector::close>("close"),
-                           InstanceMethod<&Collector::pause>("pause"), InstanceMethod<&Collector::resume>("resume")}));
+                           InstanceMethod<&Collector::pause>("pause"), InstanceMethod<&Collector::resume>("resume"),
+                           InstanceMethod<&Collector::end>("end")}));
 }
 
 Collector::Collector(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -59,6 +60,11 @@ void Collector::shut() {
 void Collector::drain(const Napi::CallbackInfo&) { on_readable(); }
 
 void Collector::close(const Napi::CallbackInfo&) { shut(); }
+
+// Ends as at the end of the stream, though somebody may still write: tells what was read so far.
+void Collector::end(const Napi::CallbackInfo&) {
+  if (poll_ != nullptr) finish();
+}
 
 void Collector::emit(const char* event, napi_value value) {
   napi_value name;

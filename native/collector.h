@@ -23,6 +23,7 @@ class Collector : public Napi::ObjectWrap<Collector> {
   void close(const Napi::CallbackInfo& info);
   void pause(const Napi::CallbackInfo& info);
   void resume(const Napi::CallbackInfo& info);
+  void end(const Napi::CallbackInfo& info);
   void keep(const uint8_t* data, size_t size);
   void shut();
   void on_readable();

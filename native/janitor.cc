@@ -195,6 +195,7 @@ void remove_entry(const char* entry) {
   if (entry[0] == 'd') remove_tree(entry + 1);
   if (entry[0] == 'c') remove_cgroups(entry + 1);
   if (entry[0] == 'p') remove_cgroups_by_prefix(entry + 1);
+  if (entry[0] == 'r') rmdir(entry + 1);
 }
 
 }  // namespace wherry

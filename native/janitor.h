@@ -32,7 +32,8 @@ void janitor_remove(JanitorLink* link, const void* entries, size_t size);
 // Sends what is kept, as far as it fits; all of it when `wait` is set.
 void janitor_flush(JanitorLink* link, bool wait);
 
-// Carries out one entry: 'd' + directory, 'c' + cgroup, 'p' + prefix of cgroups.
+// Carries out one entry: 'd' + directory, 'c' + cgroup, 'p' + prefix of cgroups, 'r' + directory that goes if it is
+// empty.
 void remove_entry(const char* entry);
 
 }  // namespace wherry

@@ -9,8 +9,8 @@ namespace wherry {
 // Node -> launcher.
 enum RequestKind : uint32_t {
   kRequestClone = 1,      // payload: plan; fds: status socket, then slots 0..n-1
-  kRequestCleanup = 2,    // payload: NUL-separated list of paths, each 'd' (directory tree), 'c' (cgroup tree)
-                          // or 'p' (all cgroups that begin so) + path
+  kRequestCleanup = 2,    // payload: NUL-separated list of paths, each 'd' (directory tree), 'c' (cgroup tree),
+                          // 'p' (all cgroups that begin so) or 'r' (directory, if it is empty) + path
   kRequestRemove = 3,     // payload as above, removed now, behind everybody's back
   kRequestSupervise = 4,  // payload: SuperviseHeader, then a NUL-separated list: 'c' + cgroup to remove at the end, 'o'
                           // + file that counts kills for want of memory; fds: the container's directory, then what its

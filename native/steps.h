@@ -13,6 +13,7 @@ struct Context {
   int status_fd;
   int births_fd;     // the maker tells the launcher its child's pid here
   int janitor_fd;    // keeps the child's mount namespace until it has ended
+  bool entered;      // setns was called: every path is the container's from here on, and /proc may be anything
   uint32_t section;  // how many plans came before
   uint32_t step;     // the step that runs
   const char* call;  // the system call that runs, for messages

@@ -123,7 +123,8 @@ int wait_for_maps(Context* ctx, int fd) {
 [[noreturn]] void finish_maker(Context* ctx, pid_t pid, int pidfd, int gate, const Step& step, bool mapped) {
   while (write(ctx->births_fd, &pid, sizeof pid) < 0 && errno == EINTR) {
   }
-  janitor_hold(ctx->janitor_fd, pid);
+  // Who enters a container makes no mount namespace that would need holding, and /proc is the container's by then.
+  if (!ctx->entered) janitor_hold(ctx->janitor_fd, pid);
   int result = mapped ? map_ids(ctx, pid, step) : 0;
   if (result != 0) {
     kill(pid, SIGKILL);
@@ -146,7 +147,7 @@ WHERRY_STEP(clone) {
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) != 0) return check(ctx, "socketpair", -1);
   // The launcher hides from ptrace, which makes /proc/PID of its children root's: an ordinary user could not write the
   // maps. The child hides again by a step of its own.
-  if (geteuid() != 0) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  if (mapped && geteuid() != 0) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   int pidfd = -1;
   pid_t pid = do_clone(flags, cgroup, &pidfd);
   if (pid < 0) return check(ctx, "clone3", -1);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -12,7 +13,9 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "init.h"
@@ -24,6 +27,7 @@ namespace wherry {
 namespace {
 
 constexpr int kMaxArguments = 1 << 17;
+constexpr unsigned kPtmxMajor = 5, kPtmxMinor = 2;
 
 // Splits NUL-terminated pieces in place into a NULL-terminated array.
 char** split(Text blob, int* count) {
@@ -73,12 +77,23 @@ int exec_search(Context* ctx, const char* file, char** argv, char** env, const c
   return -remembered;
 }
 
+// A running container may have put something else in its place, and Node will read and write what is handed over.
+bool is_ptmx(int fd) {
+  struct stat st;
+  struct statfs fs;
+  return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(kPtmxMajor, kPtmxMinor) &&
+         fstatfs(fd, &fs) == 0 && fs.f_type == DEVPTS_SUPER_MAGIC;
+}
+
 }  // namespace
 
 WHERRY_STEP(unshare) { return check(ctx, "unshare", unshare(static_cast<int>(step.integer(0)))); }
 
+// slot of a pidfd or of a namespace's descriptor, namespace flags
 WHERRY_STEP(setns) {
-  return check(ctx, "setns", setns(slot_fd(ctx, step.integer(0)), static_cast<int>(step.integer(1))));
+  int result = check(ctx, "setns", setns(slot_fd(ctx, step.integer(0)), static_cast<int>(step.integer(1))));
+  ctx->entered = ctx->entered || result == 0;
+  return result;
 }
 
 // signal. The parent may have died before the call: then nobody would ever send it.
@@ -155,7 +170,8 @@ WHERRY_STEP(open_pty) {
   ctx->call = "open ptmx";
   if (master < 0) return master;
   int unlock = 0;
-  int result = check(ctx, "ioctl(TIOCSPTLCK)", ioctl(master, TIOCSPTLCK, &unlock));
+  int result = is_ptmx(master) ? 0 : -ENOTTY;
+  if (result == 0) result = check(ctx, "ioctl(TIOCSPTLCK)", ioctl(master, TIOCSPTLCK, &unlock));
   winsize size = {static_cast<unsigned short>(step.integer(2)), static_cast<unsigned short>(step.integer(3)), 0, 0};
   if (result == 0) result = check(ctx, "ioctl(TIOCSWINSZ)", ioctl(master, TIOCSWINSZ, &size));
   int slave = result == 0 ? ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;

@@ -10,7 +10,15 @@ import { type StepFailure, stepError } from './step-error.ts'
 /** Turns a failed step into an error, with a hint where the host explains it. */
 export type ExplainFailure = (failure: StepFailure, step: Step | undefined) => Error
 
-/** One child of the launcher: prepared by a first plan, started by a second. */
+/** How a child is looked after. */
+export interface LauncherChildOptions {
+  explain: ExplainFailure
+  onPid: (child: LauncherChild) => void
+  /** Whether the first plan ends in a program, and not in waiting for a second one. @default false */
+  runs?: boolean
+}
+
+/** One child of the launcher: prepared by a first plan and started by a second, or started by the first. */
 export class LauncherChild {
   /** Pid on the host; 0 until it is known. */
   pid = 0
@@ -18,7 +26,7 @@ export class LauncherChild {
   #pidfd: NativeDescriptor | undefined
   /** Master side of the terminal, once the second plan has opened one; the container side takes it. */
   ptyFd = -1
-  /** Settles when the first plan is done. */
+  /** Settles when the first plan is done: the child waits for the second, or the program runs. */
   readonly prepared: Promise<void>
   /** Settles when the process has ended; never rejects. */
   readonly exited: Promise<ExitEvent>
@@ -33,14 +41,13 @@ export class LauncherChild {
   #exitEvent: ExitEvent | undefined
   #failure: Error | undefined
   #ended = false
+  readonly #runs: boolean
+  /** A signal that was asked for before the pid was known. */
+  #pendingSignal: number | undefined
 
-  constructor(
-    native: Native,
-    statusFd: number,
-    steps: readonly Step[],
-    options: { explain: ExplainFailure; onPid: (child: LauncherChild) => void },
-  ) {
+  constructor(native: Native, statusFd: number, steps: readonly Step[], options: LauncherChildOptions) {
     this.#native = native
+    this.#runs = options.runs === true
     this.#sections = [steps]
     this.#explain = options.explain
     this.prepared = new Promise((resolve, reject) => {
@@ -82,8 +89,9 @@ export class LauncherChild {
     })
   }
 
-  /** Sends a signal. A process that has ended is not an error. */
+  /** Sends a signal, as soon as there is a process. One that has ended is not an error. */
   kill(signal: number): void {
+    if (this.pid === 0) this.#pendingSignal = signal
     if (this.#exitEvent !== undefined || this.pid === 0) return
     try {
       if (this.#pidfd !== undefined) this.#native.pidfdSendSignal(this.#pidfd.fd, signal)
@@ -125,6 +133,7 @@ export class LauncherChild {
         this.pid = message.pid
         if (fds[0] !== undefined) this.#pidfd = new this.#native.Descriptor(fds[0])
         onPid(this)
+        if (this.#pendingSignal !== undefined) this.kill(this.#pendingSignal)
         break
       case 'await':
         this.#settlePrepared?.resolve()
@@ -149,7 +158,8 @@ export class LauncherChild {
 
   /** The socket closes on exec, on a failure that was told before, and when the process was killed on its way. */
   #onEnd(): void {
-    if (this.#settlePrepared !== undefined) this.#fail(endedEarly())
+    if (this.#runs && this.pid !== 0) this.#settlePrepared?.resolve()
+    else if (this.#settlePrepared !== undefined) this.#fail(endedEarly())
     this.#settleStarted?.resolve()
     this.#settleStarted = undefined
     if (this.pid === 0) this.#ended = true

@@ -57,10 +57,20 @@ export class Launcher {
 
   /** Starts a child with a first plan. Descriptors are duplicated by the kernel: the caller closes its own. */
   clone(steps: readonly Step[], fds: readonly number[]): LauncherChild {
+    return this.#launch(steps, fds, false)
+  }
+
+  /** Starts a child with a plan that ends in a program: `prepared` settles when that runs. Else as {@link clone}. */
+  exec(steps: readonly Step[], fds: readonly number[]): LauncherChild {
+    return this.#launch(steps, fds, true)
+  }
+
+  #launch(steps: readonly Step[], fds: readonly number[], runs: boolean): LauncherChild {
     if (this.#closed) throw launcherGone()
     const [ours, theirs] = this.#native.socketPair()
     const child = new LauncherChild(this.#native, ours, steps, {
       explain: this.#explain,
+      runs,
       onPid: (registered) => {
         this.#register(registered)
       },
@@ -76,7 +86,10 @@ export class Launcher {
     return child
   }
 
-  /** Names what to remove when this process dies: `d` + directory, `c` + cgroup, `p` + prefix of cgroups. */
+  /**
+   * Names what to remove when this process dies: `d` + directory, `c` + cgroup, `p` + prefix of cgroups, `r` + directory that goes
+   * if it is empty.
+   */
   registerCleanup(entries: readonly string[]): void {
     try {
       this.#control.send(cleanupRequest(entries), [])

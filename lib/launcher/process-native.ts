@@ -16,6 +16,8 @@ export interface NativeCollector {
   /** Stops reading: the other side waits once the pipe is full. */
   pause(): void
   resume(): void
+  /** Ends with what was read so far, whoever may still write. */
+  end(): void
   close(): void
 }
 

@@ -179,11 +179,16 @@ export function hasNamespace(spec: RuntimeSpec, type: RuntimeNamespaceType): boo
   return spec.linux.namespaces.some((namespace) => namespace.type === type)
 }
 
+/** CLONE_NEW… flags of the configuration's namespaces, as far as they are wanted. */
+export function namespaceFlags(spec: RuntimeSpec, isWanted: (type: RuntimeNamespaceType) => boolean): number {
+  return spec.linux.namespaces
+    .filter(({ type }) => isWanted(type))
+    .reduce((sum, { type }) => sum + kCloneFlags[type], 0)
+}
+
 function makerSteps({ spec, directories, cgroupTasks, unifiedCgroup, mapMode }: PrepareInput): Step[] {
   const adjust = spec.process.oomScoreAdj
-  const flags = spec.linux.namespaces
-    .filter(({ type }) => type !== 'ipc')
-    .reduce((sum, { type }) => sum + kCloneFlags[type], 0)
+  const flags = namespaceFlags(spec, (type) => type !== 'ipc')
   const maps = [spec.linux.uidMappings, spec.linux.gidMappings].map((ranges) =>
     (ranges ?? []).map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join(''),
   )

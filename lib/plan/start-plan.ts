@@ -51,13 +51,8 @@ export function buildStartPlan(input: StartInput): Step[] {
     ...(spec.root.readonly === true
       ? [step('mount_setattr', 'make the root read-only', [kSlot.root, kMountAttr.readOnly, 0, 0, 0, -1])]
       : []),
-    ...stdioSteps(input),
-    ...(spec.process.rlimits ?? []).map(({ type, soft, hard }) =>
-      step('rlimit', `set ${type}`, [rlimitNumber(type), limitValue(soft), limitValue(hard)]),
-    ),
-    step('umask', 'set the file mode mask', [spec.process.user.umask ?? 0o022]),
-    step('close_others', "close the host's descriptors"),
-    step('chdir', `enter the working directory ${spec.process.cwd}`, [0], [spec.process.cwd]),
+    ...(spec.process.terminal === true ? terminalSteps() : streamSteps(input.stdio, kSlot.dev, 'null')),
+    ...surroundingSteps(spec),
     ...identitySteps(input),
     ...(spec.annotations?.[kInitAnnotation] === 'true' ? [step('init', 'start the first process')] : []),
     execStep(spec),
@@ -114,19 +109,44 @@ function otherHiddenPaths(spec: RuntimeSpec): Step[] {
   ]
 }
 
-function stdioSteps({ spec, stdio }: StartInput): Step[] {
-  if (spec.process.terminal === true) {
-    const slots = [0, 1, 2].map((fd) => step('stdio', `connect descriptor ${fd}`, [kSlot.scratch, fd]))
-    return [
-      step('open_pty', 'open the terminal', [kSlot.scratch, kSlot.dev, 24, 80], ['pts/ptmx']),
-      // As in Docker, the terminal is the console too.
-      step('bind', 'make /dev/console', [kSlot.scratch, kSlot.dev, 0, 0, -1, 0], ['', 'console']),
-      ...slots,
-      step('controlling_tty', 'take the terminal', [0]),
-    ]
-  }
+/** Limits, descriptors and place of the program: all that comes between its streams and its identity. */
+export function surroundingSteps({ process }: RuntimeSpec): Step[] {
+  return [
+    ...(process.rlimits ?? []).map(({ type, soft, hard }) =>
+      step('rlimit', `set ${type}`, [rlimitNumber(type), limitValue(soft), limitValue(hard)]),
+    ),
+    step('umask', 'set the file mode mask', [process.user.umask ?? 0o022]),
+    step('close_others', "close the host's descriptors"),
+    step('chdir', `enter the working directory ${process.cwd}`, [0], [process.cwd]),
+  ]
+}
+
+function terminalSteps(): Step[] {
+  return [
+    step('open_pty', 'open the terminal', [kSlot.scratch, kSlot.dev, 24, 80], ['pts/ptmx']),
+    // As in Docker, the terminal is the console too.
+    step('bind', 'make /dev/console', [kSlot.scratch, kSlot.dev, 0, 0, -1, 0], ['', 'console']),
+    ...terminalStreamSteps(),
+  ]
+}
+
+/** Connects the terminal in {@link kSlot.scratch} to the three standard streams. */
+export function terminalStreamSteps(): Step[] {
+  return [
+    ...[0, 1, 2].map((fd) => step('stdio', `connect descriptor ${fd}`, [kSlot.scratch, fd])),
+    step('controlling_tty', 'take the terminal', [0]),
+  ]
+}
+
+/**
+ * Connects the standard streams.
+ *
+ * @param stdio - slots of descriptors 0, 1 and 2; -1 where /dev/null serves
+ * @param directory - slot of the directory below which `nullPath` is /dev/null; -1 is the root
+ */
+export function streamSteps(stdio: StartInput['stdio'], directory: number, nullPath: string): Step[] {
   const openNull = stdio.includes(-1)
-    ? [step('open', 'open /dev/null', [kSlot.scratch, kSlot.dev, 2, 0], ['null'])]
+    ? [step('open', 'open /dev/null', [kSlot.scratch, directory, 2, 0], [nullPath])]
     : []
   return [
     ...openNull,
@@ -134,7 +154,12 @@ function stdioSteps({ spec, stdio }: StartInput): Step[] {
   ]
 }
 
-function identitySteps({ spec, seccomp, setsGroups }: StartInput): Step[] {
+/** Makes the process what it is allowed to be. The kernel gives the order. */
+export function identitySteps({
+  spec,
+  seccomp,
+  setsGroups,
+}: Pick<StartInput, 'spec' | 'seccomp' | 'setsGroups'>): Step[] {
   const { user, capabilities, noNewPrivileges } = spec.process
   const mask = (names: readonly string[] | undefined): bigint => BigInt.asIntN(64, capabilityMask(names ?? []))
   const flags = (spec.linux.seccomp?.flags ?? []).reduce(
@@ -162,7 +187,8 @@ function identitySteps({ spec, seccomp, setsGroups }: StartInput): Step[] {
   ]
 }
 
-function execStep(spec: RuntimeSpec): Step {
+/** The last step: the program. */
+export function execStep(spec: RuntimeSpec): Step {
   const { args, env } = spec.process
   const path = env.find((entry) => entry.startsWith('PATH='))?.slice('PATH='.length) ?? ''
   return step('exec', `run ${args[0]}`, [], [args[0] ?? '', nulTerminated(args), nulTerminated(env), path])

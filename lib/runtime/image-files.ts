@@ -59,12 +59,17 @@ async function readInRoot(native: Native, root: string, path: string): Promise<U
     native.close(rootFd)
   }
   try {
-    const { mode, sizeBytes } = native.fstatat(fd, '', 0x1000)
-    if ((mode & kTypeMask) !== kRegular) return undefined
-    return await readUpTo(fd, Math.min(sizeBytes, kMaxUserFileBytes))
+    return (await readUserFile(native, fd)) ?? undefined
   } finally {
     native.close(fd)
   }
+}
+
+/** Reads an open user or group file. @returns `null` for what is no plain file */
+export async function readUserFile(native: Native, fd: number): Promise<Uint8Array | null> {
+  const { mode, sizeBytes } = native.fstatat(fd, '', 0x1000)
+  if ((mode & kTypeMask) !== kRegular) return null
+  return readUpTo(fd, Math.min(sizeBytes, kMaxUserFileBytes))
 }
 
 /** Reads up to `limit` bytes and one more, which tells that there are more. */

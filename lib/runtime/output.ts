@@ -25,23 +25,42 @@ export class CollectedOutput {
   drain(): void {
     this.#collector.drain()
   }
+
+  /** Takes what was read so far for all, whoever may still write. */
+  cut(): void {
+    this.#collector.end()
+  }
 }
 
 /** Everything that one stream of a container writes, as a stream: a reader that is slow holds the container back. */
 export class StreamedOutput extends Readable {
   readonly #collector: NativeCollector
+  #chunks = 0
+
+  /** Pieces read so far. */
+  get chunks(): number {
+    return this.#chunks
+  }
 
   /** @param fd — our end of the pipe or terminal; closed at its end */
   constructor(native: Native, fd: number) {
     super()
     this.#collector = new native.Collector(fd, -1, (event, bytes) => {
       if (event === 'end') this.push(null)
-      else if (bytes !== undefined && !this.push(bytes)) this.#collector.pause()
+      else if (bytes !== undefined) {
+        this.#chunks++
+        if (!this.push(bytes)) this.#collector.pause()
+      }
     })
   }
 
   override _read(): void {
     this.#collector.resume()
+  }
+
+  /** Ends the stream after what was read so far, whoever may still write. */
+  cut(): void {
+    this.#collector.end()
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-import { constants } from 'node:os'
 import { InvalidOptionError, WherryError } from '../errors.ts'
 import type { ExitEvent } from '../launcher/messages.ts'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
-import { parseSignal } from '../oci/signals.ts'
+import { parseSignal, signalName } from '../oci/signals.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import { PlanDescriptors } from './descriptors.ts'
 import type { Runtime } from './runtime.ts'
@@ -11,6 +10,7 @@ import type { Slot } from './slot.ts'
 import type { Rootfs } from './slot-factory.ts'
 import { StandardStreams } from './standard-streams.ts'
 import { type StartedContainer, startContainer } from './start-container.ts'
+import { Stop, watchStop } from './stop.ts'
 
 /** How a run ended, before it is turned into a result or an error. */
 export interface RunOutcome {
@@ -44,7 +44,7 @@ export async function runContainer(
   options.signal?.throwIfAborted()
   const stop = new Stop()
   const streams = new StandardStreams(runtime.native, options, () => stop.request('overflow'))
-  const unwatch = watch(options, stop)
+  const unwatch = watchStop(options, stop)
   runtime.launcher.hold()
   try {
     const container = await start(runtime, image, options, streams, stop)
@@ -53,24 +53,6 @@ export async function runContainer(
   } finally {
     unwatch()
     runtime.launcher.unhold()
-  }
-}
-
-type StopReason = 'timeout' | 'abort' | 'overflow' | 'callback'
-
-/** Why a container gets killed by us; remembers a wish that comes before there is anything to kill. */
-class Stop {
-  reason: StopReason | undefined
-  #kill: (() => void) | undefined
-
-  request(reason: StopReason): void {
-    this.reason ??= reason
-    this.#kill?.()
-  }
-
-  arm(kill: () => void): void {
-    this.#kill = kill
-    if (this.reason !== undefined) kill()
   }
 }
 
@@ -167,22 +149,6 @@ function announce(slot: Slot, { onStart }: NormalizedContainerOptions, stop: Sto
     stop.request('callback')
     return { error }
   }
-}
-
-function watch({ signal, timeoutMs }: NormalizedContainerOptions, stop: Stop): () => void {
-  const onAbort = (): void => stop.request('abort')
-  signal?.addEventListener('abort', onAbort, { once: true })
-  const timer = timeoutMs === null ? undefined : setTimeout(() => stop.request('timeout'), timeoutMs)
-  return () => {
-    signal?.removeEventListener('abort', onAbort)
-    clearTimeout(timer)
-  }
-}
-
-/** `SIGKILL` for 9; real-time signals by number. */
-export function signalName(signal: number): string {
-  const found = Object.entries(constants.signals).find(([, number]) => number === signal)
-  return found?.[0] ?? `SIG${signal}`
 }
 
 /** The error for output over the limit, as child_process has it. */

@@ -8,6 +8,7 @@ import { SeccompCache } from '../oci/seccomp/seccomp-cache.ts'
 import type { UserFiles } from '../rootfs/users.ts'
 import type { Store } from '../store/store.ts'
 import { removeDeadCgroups } from './dead-cgroups.ts'
+import { ExecUsers } from './exec-users.ts'
 import { type HostContext, readHostContext } from './host-context.ts'
 import { IdMappedMounts } from './id-mapped-mounts.ts'
 import { readUserFiles, userFilesVersion } from './image-files.ts'
@@ -32,6 +33,7 @@ export class Runtime {
   readonly mounts: IdMappedMounts
   readonly pool: SlotPool
   readonly seccomp: SeccompCache
+  readonly execUsers: ExecUsers
   /** Layers never change, so neither do the files of users in them; the host's are known by their status. */
   readonly #userFiles = new Map<string, UserFiles>()
 
@@ -49,6 +51,7 @@ export class Runtime {
     this.launcher = launcher
     this.mounts = mounts
     this.seccomp = new SeccompCache()
+    this.execUsers = new ExecUsers(native)
     const readUsers = (rootfs: Rootfs): Promise<UserFiles> => this.#readUsers(rootfs)
     const parts = { native, launcher, session: store.session, host, root: store.root, mounts, readUsers }
     this.pool = new SlotPool(new SlotFactory(parts), { size: options.prepared, idleMs: kIdleMs })

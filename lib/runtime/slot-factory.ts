@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Cgroup } from '../cgroup/driver.ts'
 import { SyscallError } from '../errors.ts'
-import { isNativeError } from '../launcher/fs-native.ts'
 import type { Launcher } from '../launcher/launcher.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
-import type { Step } from '../plan/ops.ts'
 import {
   buildPreparePlan,
   type ExtraOverlay,
@@ -28,6 +25,7 @@ import { hostRoots, readHostTree } from './host-roots.ts'
 import type { IdMappedMounts } from './id-mapped-mounts.ts'
 import { Limiter } from './limiter.ts'
 import type { ContainerPlace, Slot } from './slot.ts'
+import { whenThereIsRoom } from './when-there-is-room.ts'
 
 /** Where a container's files come from. Layers are oldest first. */
 export type Rootfs =
@@ -163,7 +161,7 @@ export class SlotFactory {
         bindsAhead: !privileged,
       }
       const steps = buildPreparePlan(input, this.#sharedSteps(profile))
-      return await cloneWhenThereIsRoom(launcher, steps, descriptors.fds)
+      return await whenThereIsRoom(() => launcher.clone(steps, descriptors.fds))
     } finally {
       descriptors.close()
     }
@@ -234,25 +232,6 @@ export class SlotFactory {
     const { hosts, resolvConf } = this.#parts.host
     return {
       ...etcFiles({ hostname, network, address: null, dns, extraHosts, hostHosts: hosts, hostResolvConf: resolvConf }),
-    }
-  }
-}
-
-const kRoomTries = 500
-const kRoomRetryMs = 10
-
-/** The launcher's socket holds some requests only: on a machine under load the launcher may be late to take them. */
-async function cloneWhenThereIsRoom(
-  launcher: Launcher,
-  steps: readonly Step[],
-  fds: readonly number[],
-): Promise<LauncherChild> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return launcher.clone(steps, fds)
-    } catch (error) {
-      if (!isNativeError(error, 'EAGAIN') || tries >= kRoomTries) throw error
-      await delay(kRoomRetryMs)
     }
   }
 }

@@ -12,10 +12,13 @@ import { Terminal } from './terminal.ts'
 const kKeepGroup = 0xffffffff
 const kNone = Buffer.alloc(0)
 
+/** What streams depend on. */
+export type StreamOptions = Pick<NormalizedContainerOptions, 'tty' | 'stdin' | 'stdout' | 'stderr' | 'maxOutputBytes'>
+
 /** The streams of one run, from before its start to the end of its output. */
 export class StandardStreams {
   readonly #native: Native
-  readonly #options: NormalizedContainerOptions
+  readonly #options: StreamOptions
   readonly #onOverflow: () => void
   readonly #outputs: (CollectedOutput | undefined)[] = [undefined, undefined]
   readonly #copied: StreamedOutput[] = []
@@ -24,7 +27,7 @@ export class StandardStreams {
   #terminal: Terminal | undefined
   #input: Socket | undefined
 
-  constructor(native: Native, options: NormalizedContainerOptions, onOverflow: () => void) {
+  constructor(native: Native, options: StreamOptions, onOverflow: () => void) {
     this.#native = native
     this.#options = options
     this.#onOverflow = onOverflow
@@ -56,8 +59,22 @@ export class StandardStreams {
     else input.end()
   }
 
-  /** Reads what the ended program left behind. @param wasStopped — we ended it: streams that still wait are cut off */
-  async collect(wasStopped: boolean): Promise<[stdout: Buffer, stderr: Buffer]> {
+  /**
+   * Reads what the ended program left behind.
+   *
+   * @param wasStopped — we ended it: streams that still wait are cut off
+   * @param patienceMs — how long a stream may say nothing until what others may still write to it does not count. @default no limit
+   */
+  async collect(wasStopped: boolean, patienceMs?: number): Promise<[stdout: Buffer, stderr: Buffer]> {
+    const quiet = patienceMs === undefined ? undefined : setInterval(this.#cutWhatIsQuiet(), patienceMs)
+    try {
+      return await this.#collect(wasStopped)
+    } finally {
+      clearInterval(quiet)
+    }
+  }
+
+  async #collect(wasStopped: boolean): Promise<[stdout: Buffer, stderr: Buffer]> {
     // Who ended the container does not want to wait for a reader that is slow.
     if (wasStopped) for (const copy of this.#copied) copy.destroy()
     for (const output of this.#outputs) output?.drain()
@@ -66,6 +83,18 @@ export class StandardStreams {
     if (this.#copies.length > 0) await Promise.all(this.#copies)
     const [stdout, stderr] = this.#outputs
     return [stdout === undefined ? kNone : await stdout.bytes, stderr === undefined ? kNone : await stderr.bytes]
+  }
+
+  #cutWhatIsQuiet(): () => void {
+    const seen = new Map(this.#copied.map((copy) => [copy, copy.chunks]))
+    return () => {
+      for (const output of this.#outputs) output?.cut()
+      for (const [copy, chunks] of seen) {
+        // A reader that is slow gets everything that there is.
+        if (copy.chunks === chunks && copy.readableLength === 0) copy.cut()
+        seen.set(copy, copy.chunks)
+      }
+    }
   }
 
   /** Frees what a start that failed has left. Output pipes end by themselves when the other side is closed. */
@@ -117,7 +146,7 @@ export class StandardStreams {
  * Copies with back-pressure, and leaves the target open: it is the caller's. When the target takes no more, the pipe is closed,
  * and the program gets SIGPIPE as in a shell.
  */
-async function copyOut(source: Readable, target: Writable): Promise<void> {
+export async function copyOut(source: Readable, target: Writable): Promise<void> {
   const stop = (): void => {
     source.destroy()
   }
@@ -129,7 +158,7 @@ async function copyOut(source: Readable, target: Writable): Promise<void> {
 }
 
 /** A source that fails or is destroyed ends the input; the failure itself is the source's owner's to handle. */
-function pipeInto(source: Readable, input: Writable): void {
+export function pipeInto(source: Readable, input: Writable): void {
   if (source.destroyed) {
     input.end()
     return

@@ -6,6 +6,8 @@ import { TerminalInput } from './terminal-input.ts'
 
 const kEndOfTransmission = 4
 
+type TerminalOptions = Pick<NormalizedContainerOptions, 'stdin' | 'stdout' | 'maxOutputBytes'>
+
 /** Our side of a container's terminal: one stream both ways. */
 export class Terminal {
   readonly #stream: StreamedOutput
@@ -16,7 +18,7 @@ export class Terminal {
   readonly #undo: (() => void)[] = []
   #size = 0
 
-  constructor(native: Native, fd: number, options: NormalizedContainerOptions, onOverflow: () => void) {
+  constructor(native: Native, fd: number, options: TerminalOptions, onOverflow: () => void) {
     this.#input = new TerminalInput(native, fd)
     this.#stream = new StreamedOutput(native, fd)
     this.#ended = new Promise((resolve) => {
@@ -37,7 +39,7 @@ export class Terminal {
     return Buffer.concat(this.#chunks)
   }
 
-  #readInto(options: NormalizedContainerOptions, onOverflow: () => void): void {
+  #readInto(options: TerminalOptions, onOverflow: () => void): void {
     const { stdout, maxOutputBytes } = options
     if (stdout === 'inherit') this.#stream.pipe(process.stdout, { end: false })
     else if (typeof stdout === 'object') this.#stream.pipe(stdout, { end: false })
@@ -51,7 +53,7 @@ export class Terminal {
       })
   }
 
-  #feed({ stdin }: NormalizedContainerOptions): void {
+  #feed({ stdin }: TerminalOptions): void {
     if (stdin.kind === 'bytes') {
       this.#input.write(stdin.bytes)
       this.#input.write(Buffer.from([kEndOfTransmission]))

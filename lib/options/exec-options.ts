@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+import type { Readable } from 'node:stream'
+import { InvalidOptionError } from '../errors.ts'
+import { checkBoolean, checkNumber, checkObject, kHidden } from './checks.ts'
+import {
+  type NormalizedContainerOptions,
+  normalizeContainerOptions,
+  type OutputOption,
+  type StdinOption,
+} from './container-options.ts'
+
+/** Size of a terminal, in characters. */
+export interface TerminalSize {
+  rows: number
+  columns: number
+}
+
+/** How a program runs in a container that runs. What is left out is as it is for the container. */
+export interface ExecOptions {
+  /** Environment variables, over those of the container. `undefined` as a value takes a variable away. */
+  env?: Readonly<Record<string, string | undefined>> | undefined
+  /** Absolute working directory; it must exist. @default the container's */
+  cwd?: string | undefined
+  /** `name`, `uid`, `name:group`, `uid:gid`. Names are looked up in the container's files, as they are now. @default the container's */
+  user?: string | number | undefined
+  /** Further groups of the process, by name or id. @default the container's */
+  groups?: readonly (string | number)[] | undefined
+  /** Gives the program all capabilities. The container's system call filter stays. @default false */
+  privileged?: boolean | undefined
+  /** Gives the program a terminal of its own; stdout and stderr become one stream. @default false */
+  tty?: boolean | undefined
+  /** Size that the terminal begins with. @default 24 rows of 80 columns */
+  terminalSize?: TerminalSize | undefined
+  /** A stream word, or the very bytes or stream to feed in. @default 'ignore' */
+  stdin?: StdinOption | undefined
+  /** Text (sent as UTF-8), bytes or a stream for standard input, instead of `stdin`. */
+  input?: string | Uint8Array | Readable | undefined
+  /** @default 'pipe' */
+  stdout?: OutputOption | undefined
+  /** @default 'pipe' */
+  stderr?: OutputOption | undefined
+  /** Ends the program, and what it has started, with SIGKILL after this time, in milliseconds. @default no limit */
+  timeoutMs?: number | undefined
+  /** Bytes of stdout, and of stderr, kept in memory before the program is ended. @default 100 MiB */
+  maxOutputBytes?: number | undefined
+  /** Aborting ends the program, and what it has started, with SIGKILL, and rejects with `signal.reason`. */
+  signal?: AbortSignal | undefined
+  /** Whether failure (exit code, signal, time) rejects. @default true */
+  reject?: boolean | undefined
+  /** How output is handed over: decoded text, or bytes. @default 'utf8' */
+  encoding?: BufferEncoding | 'buffer' | undefined
+}
+
+type Shared = Pick<
+  NormalizedContainerOptions,
+  | 'env'
+  | 'cwd'
+  | 'user'
+  | 'tty'
+  | 'stdin'
+  | 'stdout'
+  | 'stderr'
+  | 'timeoutMs'
+  | 'maxOutputBytes'
+  | 'signal'
+  | 'reject'
+  | 'encoding'
+>
+
+/** Options after validation. `null` means: not given, the container's value applies. */
+export interface NormalizedExecOptions extends Shared {
+  /** Program and arguments; never empty. */
+  command: readonly string[]
+  groups: readonly string[] | null
+  privileged: boolean
+  terminalSize: TerminalSize
+}
+
+const kOptionNames = Object.keys({
+  env: 0,
+  cwd: 0,
+  user: 0,
+  groups: 0,
+  privileged: 0,
+  tty: 0,
+  terminalSize: 0,
+  stdin: 0,
+  input: 0,
+  stdout: 0,
+  stderr: 0,
+  timeoutMs: 0,
+  maxOutputBytes: 0,
+  signal: 0,
+  reject: 0,
+  encoding: 0,
+} satisfies Record<keyof ExecOptions, 0>)
+
+const kDefaultSize: TerminalSize = { rows: 24, columns: 80 }
+/** A struct winsize has 16 bits for each. */
+const kMaxSize = 65_535
+
+/**
+ * Checks a command and options of a program in a running container. Touches nothing.
+ *
+ * @throws {InvalidOptionError} for an unknown name or a value that cannot work. Values of `env` and input are never repeated.
+ */
+export function normalizeExecOptions(command: readonly string[], options: ExecOptions = {}): NormalizedExecOptions {
+  checkObject('', checkObject('options', options), kOptionNames)
+  const { privileged, terminalSize, ...shared } = options
+  const normalized = normalizeContainerOptions(command, shared)
+  const [program] = normalized.command ?? []
+  if (normalized.command === null || program === undefined || program === '') {
+    throw new InvalidOptionError('command', 'a program that is not empty', program === '' ? '' : kHidden)
+  }
+  return {
+    ...normalized,
+    command: normalized.command,
+    groups: options.groups === undefined ? null : normalized.groups,
+    privileged: checkBoolean('privileged', privileged, false),
+    terminalSize: normalizeSize(terminalSize),
+  }
+}
+
+function normalizeSize(size: unknown): TerminalSize {
+  if (size === undefined) return kDefaultSize
+  const given = checkObject('terminalSize', size, ['rows', 'columns'])
+  const check = (name: 'rows' | 'columns'): number =>
+    checkNumber(`terminalSize.${name}`, given[name], { min: 0, max: kMaxSize, integer: true }) ?? kDefaultSize[name]
+  return { rows: check('rows'), columns: check('columns') }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+import { randomBytes } from 'node:crypto'
+import { dirname, join } from 'node:path'
+import type { Cgroup } from '../cgroup/driver.ts'
+import { CgroupV1 } from '../cgroup/v1.ts'
+import { CgroupV2 } from '../cgroup/v2.ts'
+import { UnsupportedHostError } from '../errors.ts'
+
+/** How a program gets into its container's cgroups. */
+export interface ExecCgroup {
+  /** A cgroup below one of the container's, which holds the program and all that it starts; `null` where none can be made. */
+  readonly directory: string | null
+  /** v1 `tasks` files to join. */
+  readonly tasks: readonly string[]
+  /** Directory on the v2 mount to be born in. */
+  readonly unified: string | null
+  /** Ends all that is in `directory`, and resolves when nothing is left. */
+  readonly killAll: () => Promise<void>
+}
+
+const kNameBytes = 6
+
+/**
+ * Plans the cgroups of a program in a running container. It is under the container's limits, as it is in its cgroups or below them. A
+ * cgroup of its own tells what it has started, also when that has left its session. One without controllers suffices, on
+ * the v2 mount that a hybrid host has too; else it is one of the freezer's, which changes nothing for those in it.
+ */
+export function planExecCgroup(cgroup: Cgroup | undefined): ExecCgroup {
+  const tasks = cgroup?.selfAttachPaths ?? []
+  const name = `exec-${randomBytes(kNameBytes).toString('hex')}`
+  if (cgroup?.unifiedDir !== undefined) {
+    const directory = join(cgroup.unifiedDir, name)
+    const own = new CgroupV2(name, directory)
+    return { directory, tasks, unified: directory, killAll: () => own.killAll('SIGKILL') }
+  }
+  const freezer = cgroup && freezerOf(cgroup)
+  if (freezer === undefined) return { directory: null, tasks, unified: null, killAll: async () => undefined }
+  const directory = join(freezer, name)
+  const own = new CgroupV1(name, [directory], new Map([['freezer', directory]]), undefined)
+  return {
+    directory,
+    tasks: tasks.map((path) => (dirname(path) === freezer ? `${directory}/tasks` : path)),
+    unified: null,
+    killAll: () => own.killAll('SIGKILL'),
+  }
+}
+
+function freezerOf(cgroup: Cgroup): string | undefined {
+  try {
+    return dirname(cgroup.pathOf({ controller: 'freezer', file: 'tasks', value: '' }))
+  } catch (error) {
+    if (error instanceof UnsupportedHostError) return undefined
+    throw error
+  }
+}

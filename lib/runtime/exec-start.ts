@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+import { SyscallError, WherryError } from '../errors.ts'
+import { isNativeError } from '../launcher/fs-native.ts'
+import type { LauncherChild } from '../launcher/launcher-child.ts'
+import { mergeConfig } from '../oci/merge-config.ts'
+import type { RuntimeSpec } from '../oci/runtime-spec.ts'
+import type { NormalizedContainerOptions } from '../options/container-options.ts'
+import type { NormalizedExecOptions } from '../options/exec-options.ts'
+import { buildExecPlan } from '../plan/exec-plan.ts'
+import { type ResolvedUser, resolveUser } from '../rootfs/users.ts'
+import { PlanDescriptors } from './descriptors.ts'
+import { type ExecCgroup, planExecCgroup } from './exec-cgroup.ts'
+import { type ExecTarget, endedError, isAlive, noPidfd, openTarget } from './exec-target.ts'
+import { killTree } from './exec-tree.ts'
+import type { Runtime } from './runtime.ts'
+import { buildSpec, filterOf, hostUid } from './start-container.ts'
+import { setUpError, startError } from './start-error.ts'
+import type { Stop } from './stop.ts'
+import { whenThereIsRoom } from './when-there-is-room.ts'
+
+/** Adds the descriptors of standard input, output and error; -1 for none. */
+export type Connect = (descriptors: PlanDescriptors, owner: number | null) => readonly [number, number, number]
+
+const kSigkill = 9
+const kSigstop = 19
+/** Slot of the pidfd: descriptors that come with a first plan fill the slots from 0 on. */
+const kPidfdSlot = 0
+
+/** A program in a running container. */
+export class StartedExec {
+  readonly child: LauncherChild
+  readonly #runtime: Runtime
+  readonly #cgroup: ExecCgroup
+  #killing: Promise<void> | undefined
+
+  constructor(runtime: Runtime, child: LauncherChild, cgroup: ExecCgroup) {
+    this.#runtime = runtime
+    this.child = child
+    this.#cgroup = cgroup
+  }
+
+  /**
+   * Ends the program and all that it has started with SIGKILL. Where it has no cgroup of its own, this is its session, and what is
+   * connected to that by a line of parents.
+   */
+  kill(): void {
+    if (this.#cgroup.directory !== null || this.child.pid === 0) {
+      this.child.kill(kSigkill)
+      this.#killing = this.#cgroup.killAll()
+    } else {
+      // What it has started is known by it: it must be there, and make nothing new, until that is found.
+      this.child.kill(kSigstop)
+      this.#killing = killTree(this.#runtime.native, this.child.pid).finally(() => this.child.kill(kSigkill))
+    }
+    this.#killing.catch(() => undefined)
+  }
+
+  /** Resolves when nothing is left of what {@link kill} ends. */
+  async gone(): Promise<void> {
+    await this.#killing
+    // What was born while the first round was under way.
+    await this.#cgroup.killAll()
+  }
+
+  /** Lets go of what belongs to the program. A cgroup in which something lives on goes with the container. */
+  release(): void {
+    if (this.#cgroup.directory !== null) this.#runtime.launcher.remove([`r${this.#cgroup.directory}`])
+  }
+}
+
+/**
+ * Starts a program in a running container, with the launcher of this process as its parent.
+ *
+ * @throws {ContainerStateError} when the container has ended. @throws {NotFoundError} for an unknown user.
+ * @throws {ContainerStartError} @throws {UnsupportedHostError} before Linux 5.8
+ */
+export async function startExec(
+  runtime: Runtime,
+  target: ExecTarget,
+  options: NormalizedExecOptions,
+  connect: Connect,
+  stop: Stop,
+): Promise<StartedExec> {
+  const descriptors = new PlanDescriptors(runtime.native, kPidfdSlot)
+  const cgroup = planExecCgroup(target.cgroup)
+  let spec: RuntimeSpec | undefined
+  let started: StartedExec | undefined
+  try {
+    const pidfd = openTarget(runtime.native, target)
+    descriptors.own(pidfd)
+    spec = await execSpec(runtime, target, options, pidfd)
+    const steps = buildExecPlan({
+      spec,
+      pidfdSlot: kPidfdSlot,
+      cgroupDirectory: cgroup.directory,
+      cgroupTasks: cgroup.tasks,
+      unifiedCgroup: cgroup.unified,
+      stdio: connect(descriptors, hostUid(runtime, spec)),
+      terminal: options.terminalSize,
+      setsGroups: runtime.host.idMapping.mode !== 'deny',
+      seccomp: filterOf(runtime, spec),
+    })
+    const child = await whenThereIsRoom(() => runtime.launcher.exec(steps, descriptors.fds))
+    const exec = new StartedExec(runtime, child, cgroup)
+    started = exec
+    stop.arm(() => exec.kill())
+    descriptors.close()
+    // A container that is frozen holds up who enters it; who no longer waits is let go then, and the process ends at its first breath.
+    await Promise.race([child.prepared, stop.requested])
+    return exec
+  } catch (error) {
+    started?.release()
+    throw explain(runtime, target, spec, error)
+  } finally {
+    descriptors.close()
+  }
+}
+
+async function execSpec(
+  runtime: Runtime,
+  target: ExecTarget,
+  options: NormalizedExecOptions,
+  pidfd: number,
+): Promise<RuntimeSpec> {
+  const merged = mergeOptions(target.options, options)
+  const files = await runtime.execUsers.read(target.id, target.pid)
+  // The directory in /proc was still the container's: the number cannot have changed hands while its process is there.
+  runtime.native.pidfdSendSignal(pidfd, 0)
+  const { user } = mergeConfig(merged, target.imageConfig)
+  return toExec(runtime, target, options, merged, resolveUser(user, merged.groups, files))
+}
+
+function toExec(
+  runtime: Runtime,
+  { imageConfig, hostname }: ExecTarget,
+  { privileged }: NormalizedExecOptions,
+  options: NormalizedContainerOptions,
+  user: ResolvedUser,
+): RuntimeSpec {
+  const spec = buildSpec(runtime, { options, imageConfig }, hostname, user)
+  if (!privileged) return spec
+  const all = [...runtime.host.facts.boundingCapabilities]
+  const capabilities = { bounding: all, effective: all, permitted: all, inheritable: [], ambient: [] }
+  return { ...spec, process: { ...spec.process, capabilities } }
+}
+
+/** The container's options with the program's over them. */
+function mergeOptions(container: NormalizedContainerOptions, exec: NormalizedExecOptions): NormalizedContainerOptions {
+  return {
+    ...container,
+    command: exec.command,
+    entrypoint: [],
+    env: exec.env.size === 0 ? container.env : new Map([...container.env, ...exec.env]),
+    cwd: exec.cwd ?? container.cwd,
+    user: exec.user ?? container.user,
+    groups: exec.groups ?? container.groups,
+    tty: exec.tty,
+    init: false,
+  }
+}
+
+function explain(runtime: Runtime, target: ExecTarget, spec: RuntimeSpec | undefined, error: unknown): unknown {
+  const isOurs = error instanceof SyscallError || isNativeError(error)
+  const mayBeGone = isOurs || (error instanceof WherryError && error.code === 'ERR_CHILD_ENDED')
+  // Whatever else is said, this is why.
+  if (mayBeGone && !isAlive(runtime.native, target)) return endedError(target, error)
+  if (!(error instanceof SyscallError) || spec === undefined) return error
+  if (error.step === 'setns' && error.code === 'EINVAL') return noPidfd(error)
+  const failed = 'The program could not be started in the container'
+  if (error.step === 'chdir') return setUpError(failed, error, error.code === 'ENOENT' ? 127 : 126)
+  return startError(error, spec, { failed, where: 'container' })
+}

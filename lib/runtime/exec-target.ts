@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+import { constants } from 'node:fs'
+import type { Cgroup } from '../cgroup/driver.ts'
+import { ContainerStateError, UnsupportedHostError } from '../errors.ts'
+import { isNativeError } from '../launcher/fs-native.ts'
+import type { Native } from '../launcher/native.ts'
+import type { ImageRunConfig } from '../oci/merge-config.ts'
+import type { NormalizedContainerOptions } from '../options/container-options.ts'
+
+/** A container that runs, as far as a program that joins it must know it. */
+export interface ExecTarget {
+  /** 64 hexadecimal digits. */
+  readonly id: string
+  /** Its first process on the host, and when that started: clock ticks since boot, as in `/proc/<pid>/stat`. */
+  readonly pid: number
+  readonly startTimeTicks: number
+  readonly hostname: string
+  /** `undefined` where it has none of its own. */
+  readonly cgroup: Cgroup | undefined
+  readonly imageConfig: ImageRunConfig
+  readonly options: NormalizedContainerOptions
+}
+
+const kAtFdcwd = -100
+const kStatBytes = 4096
+
+/**
+ * Opens the first process of a container: from here on no other process can be taken for it.
+ *
+ * @returns a pidfd that the caller closes
+ * @throws {ContainerStateError} when the container has ended, also when its pid belongs to another process by now.
+ */
+export function openTarget(native: Native, target: ExecTarget): number {
+  let pidfd: number
+  try {
+    pidfd = native.pidfdOpen(target.pid)
+  } catch (error) {
+    if (isNativeError(error, 'ENOSYS', 'EINVAL')) throw noPidfd(error)
+    throw isNativeError(error, 'ESRCH') ? endedError(target) : error
+  }
+  if (isAlive(native, target)) return pidfd
+  native.close(pidfd)
+  throw endedError(target)
+}
+
+/** Whether the container's first process is there and has not ended. Three quick system calls on /proc. */
+export function isAlive(native: Native, { pid, startTimeTicks }: ExecTarget): boolean {
+  const status = readStatus(native, pid)
+  return status !== undefined && !status.hasEnded && status.startTimeTicks === startTimeTicks
+}
+
+/** The error for a container that has no processes any more. */
+export function endedError({ id }: ExecTarget, cause?: unknown): ContainerStateError {
+  const error = new ContainerStateError(`in container ${id.slice(0, 12)}`, 'exited', 'exec', ['running'])
+  if (cause !== undefined) error.cause = cause
+  return error
+}
+
+/** The error for a kernel that lets nobody enter a process's namespaces by a pidfd. */
+export function noPidfd(cause: unknown): UnsupportedHostError {
+  return new UnsupportedHostError(
+    'running programs in a running container',
+    'setns refuses the descriptor of a process',
+    'use Linux 5.8 or later.',
+    cause,
+  )
+}
+
+function readStatus(native: Native, pid: number): { hasEnded: boolean; startTimeTicks: number } | undefined {
+  const bytes = Buffer.allocUnsafe(kStatBytes)
+  let fd: number | undefined
+  try {
+    fd = native.openat2(kAtFdcwd, `/proc/${pid}/stat`, { flags: constants.O_RDONLY })
+    const text = bytes.toString('latin1', 0, native.read(fd, bytes, 0, bytes.length))
+    // The second field is the command in parentheses, and may contain anything, parentheses too.
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return { hasEnded: fields[0] === 'Z' || fields[0] === 'X', startTimeTicks: Number(fields[19]) }
+  } catch (error) {
+    if (isNativeError(error, 'ENOENT', 'ESRCH')) return undefined
+    throw error
+  } finally {
+    if (fd !== undefined) native.close(fd)
+  }
+}
