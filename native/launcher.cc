@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,11 +91,27 @@ void report_exit(pid_t pid, int status, const rusage& usage) {
   }
 }
 
+// Waits for the end of a child. What is supervised is recorded before it is reaped: whoever finds its process gone
+// finds the record of its end, unless this launcher was killed. Returns its pid, 0 where none has ended yet, -1 without
+// any.
+pid_t next_ended(Launcher* l, int options, int* status, rusage* usage) {
+  siginfo_t info = {};
+  long result = syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOWAIT | options, usage);
+  while (result < 0 && errno == EINTR)
+    result = syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOWAIT | options, usage);
+  if (result < 0 || info.si_pid == 0) return result < 0 ? -1 : 0;
+  *status = info.si_code == CLD_EXITED   ? (info.si_status & 0xff) << 8
+            : info.si_code == CLD_DUMPED ? info.si_status | WCOREFLAG
+                                         : info.si_status;
+  supervisor_exited(info.si_pid, *status, *usage, &l->janitor);
+  return wait4(info.si_pid, status, 0, usage);
+}
+
 void reap(Launcher* l) {
   int status;
   rusage usage;
   pid_t pid;
-  while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+  while ((pid = next_ended(l, WNOHANG, &status, &usage)) > 0) {
     if (pid == l->janitor.pid) {
       close(l->janitor.socket);
       start_janitor(&l->janitor);
@@ -110,8 +127,6 @@ void reap(Launcher* l) {
     } else {
       l->early[l->next_early++ % 64] = pid;
     }
-    // First, so that whoever hears of the end finds the record of it.
-    supervisor_exited(pid, status, usage, &l->janitor);
     report_exit(pid, status, usage);
     janitor_exited(&l->janitor, pid);
   }
@@ -208,20 +223,21 @@ void end_attached(Launcher* l) {
   while (kill_attached(l) > 0 || l->maker_count > 0) {
     int status;
     rusage usage;
-    pid_t pid = wait4(-1, &status, 0, &usage);
-    if (pid < 0 && errno == ECHILD) break;
+    pid_t pid = next_ended(l, 0, &status, &usage);
+    if (pid < 0) break;
     // A maker that was at work may have left one more child.
     drain_births(l);
     if (take(l->makers, static_cast<size_t>(l->maker_count), pid)) {
       l->maker_count--;
       continue;
     }
-    supervisor_exited(pid, status, usage, &l->janitor);
     if (take(l->containers, l->container_count, pid)) {
       l->container_count--;
     } else {
       l->early[l->next_early++ % 64] = pid;
     }
+    // Node may have closed its side only for writing.
+    report_exit(pid, status, usage);
     janitor_exited(&l->janitor, pid);
   }
   janitor_flush(&l->janitor, true);

@@ -95,6 +95,7 @@ void log_append(LogFile* log, LogLine* line, bool is_stderr, const char* data, s
       auto length = static_cast<size_t>(end - data);
       write_record(log, *line, data, length, is_stderr, true);
       line->size = 0;
+      line->has_pieces = false;
       data += length + 1;
       size -= length + 1;
       continue;
@@ -102,6 +103,7 @@ void log_append(LogFile* log, LogLine* line, bool is_stderr, const char* data, s
     if (reach == room) {
       write_record(log, *line, data, reach, is_stderr, false);
       line->size = 0;
+      line->has_pieces = true;
     } else {
       if (line->text == nullptr) line->text = static_cast<char*>(malloc(kMaxLogLine));
       if (line->text == nullptr) return;
@@ -119,8 +121,9 @@ void log_append(LogFile* log, LogLine* line, bool is_stderr, const char* data, s
 }
 
 void log_end(LogFile* log, LogLine* line, bool is_stderr) {
-  // Without its newline: a piece of a line that never became whole.
-  if (log->fd >= 0 && line->size > 0) write_record(log, *line, nullptr, 0, is_stderr, false);
+  // Without its newline: a piece of a line that never became whole. It is shorter than other pieces, empty if need be:
+  // what the next run writes is not taken for the rest of the line.
+  if (log->fd >= 0 && (line->size > 0 || line->has_pieces)) write_record(log, *line, nullptr, 0, is_stderr, false);
   free(line->text);
   *line = {};
 }

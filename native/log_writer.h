@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Log files of containers, in the format of the Kubernetes CRI: "<RFC 3339 time> stdout|stderr F|P <text>\n". A line
-// longer than kMaxLogLine is split into pieces marked P, of which the last is marked F. Context: launcher. A disk that
-// is full or broken loses output; it never stops a container.
+// longer than kMaxLogLine is split into pieces of that size marked P, and the rest marked F. A shorter piece marked P
+// is the end of a stream in the middle of a line. Context: launcher. A disk that is full or broken loses output; it
+// never stops a container.
 #pragma once
 
 #include <stddef.h>
@@ -23,6 +24,7 @@ struct LogFile {
 struct LogLine {
   char* text;
   size_t size;
+  bool has_pieces;  // of this line, in the log
 };
 
 // Opens `log` in the directory for appending. Returns 0 or -errno.

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,18 +52,23 @@ void end_stream(Stream* stream) {
   log_end(&stream->owner->log, &stream->line, stream->is_stderr);
 }
 
-// Returns whether there may be more.
-bool read_some(Stream* stream) {
+// Returns how much was read; 0 where there is no more now.
+size_t read_some(Stream* stream) {
   static char chunk[kChunk];
   ssize_t n = read(stream->fd, chunk, sizeof chunk);
   if (n > 0) {
     log_append(&stream->owner->log, &stream->line, stream->is_stderr, chunk, static_cast<size_t>(n));
-    return true;
+    return static_cast<size_t>(n);
   }
-  if (n < 0 && errno == EINTR) return true;
-  if (n < 0 && errno == EAGAIN) return false;
-  end_stream(stream);
-  return false;
+  if (n == 0 || (errno != EAGAIN && errno != EINTR)) end_stream(stream);
+  return 0;
+}
+
+// Reads what is in the pipe now, and no more: a container may have handed its end to somebody who goes on writing.
+void drain(Stream* stream) {
+  int left = 0;
+  if (stream->fd < 0 || ioctl(stream->fd, FIONREAD, &left) != 0) return;
+  for (size_t n = 1; left > 0 && n > 0 && stream->fd >= 0; left -= static_cast<int>(n)) n = read_some(stream);
 }
 
 void watch(Supervised* it, int index, int fd) {
@@ -138,7 +144,8 @@ pid_t supervise(const uint8_t* message, size_t size, const int* fds, int count) 
   if (size < sizeof header || count < 1) return 0;
   memcpy(&header, message, sizeof header);
   int streams = ((header.flags & kSuperviseStdout) != 0) + ((header.flags & kSuperviseStderr) != 0);
-  if (count != 1 + streams) return 0;
+  bool is_acknowledged = count == 2 + streams;
+  if (count != 1 + streams && !is_acknowledged) return 0;
   auto* it = static_cast<Supervised*>(calloc(1, sizeof(Supervised)));
   if (it == nullptr) return 0;
   size_t rest = size - sizeof header;
@@ -157,6 +164,7 @@ pid_t supervise(const uint8_t* message, size_t size, const int* fds, int count) 
   int next = 1;
   watch(it, 0, (header.flags & kSuperviseStdout) != 0 ? fds[next++] : -1);
   watch(it, 1, (header.flags & kSuperviseStderr) != 0 ? fds[next++] : -1);
+  if (is_acknowledged) close(fds[next]);
   it->next = first;
   first = it;
   return it->pid;
@@ -167,7 +175,7 @@ void supervisor_pump() {
   int n = epoll_wait(epoll_fd, events, kMaxEvents, 0);
   for (int i = 0; i < n; i++) {
     auto* stream = static_cast<Stream*>(events[i].data.ptr);
-    for (int turn = 0; turn < kChunksPerTurn && stream->fd >= 0 && read_some(stream); turn++) {
+    for (int turn = 0; turn < kChunksPerTurn && stream->fd >= 0 && read_some(stream) > 0; turn++) {
     }
   }
 }
@@ -179,8 +187,7 @@ bool supervisor_exited(pid_t pid, int status, const rusage& usage, JanitorLink* 
   *at = it->next;
   // All of its processes are gone with process 1: what is in the pipes now is all that there will ever be.
   for (Stream& stream : it->streams) {
-    while (stream.fd >= 0 && read_some(&stream)) {
-    }
+    drain(&stream);
     end_stream(&stream);
   }
   unsigned long oom_kills = 0;

@@ -15,8 +15,9 @@ namespace wherry {
 // Returns 0 or -errno: the descriptor of the supervisor's epoll, to be polled.
 int supervisor_open();
 
-// Takes over a container that waits for its program. Descriptors: directory, then the reading ends of its streams; they
-// are the supervisor's from now on, unless the message is refused. See protocol.h.
+// Takes over a container that waits for its program. Descriptors: directory, then the reading ends of its streams,
+// then, if Node wants to know when that is done, one whose closing tells it. They are the supervisor's from now on,
+// unless the message is refused. See protocol.h.
 pid_t supervise(const uint8_t* message, size_t size, const int* fds, int count);
 
 // Moves output to the log files.

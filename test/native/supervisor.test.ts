@@ -5,6 +5,7 @@ import { constants, existsSync, mkdtempSync, openSync, readdirSync, readFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { superviseChild } from '../../lib/containers/supervise.ts'
 import { Launcher } from '../../lib/launcher/launcher.ts'
 import type { LauncherChild } from '../../lib/launcher/launcher-child.ts'
 import type { Supervision } from '../../lib/launcher/messages.ts'
@@ -53,7 +54,8 @@ async function start(t: TestContext, script: string, settings: Partial<Supervisi
   const [stderr, stderrOfChild] = native.pipe('read')
   const dirFd = openSync(directory, constants.O_RDONLY)
   const defaults = { detached: false, hasStdout: true, hasStderr: true, maxLogBytes: 0, maxLogFiles: 1 }
-  launcher.supervise({ pid: child.pid, ...defaults, cgroups: [], oomFiles: [], ...settings }, [dirFd, stdout, stderr])
+  const supervision = { pid: child.pid, ...defaults, cgroups: [], oomFiles: [], ...settings }
+  await superviseChild({ native, launcher }, supervision, [dirFd, stdout, stderr])
   const program = [step('stdio', '', [32, 1]), step('stdio', '', [33, 2]), step('close_others', ''), shell(script)]
   await child.start(program, [stdoutOfChild, stderrOfChild])
   for (const fd of [stdout, stdoutOfChild, stderr, stderrOfChild, dirFd]) native.close(fd)
@@ -172,4 +174,55 @@ test('a child that was killed while it waited gets a record all the same', async
   native.close(dirFd)
   await until(() => existsSync(join(directory, 'exit')), 'a record of the end')
   assert.match(readFileSync(join(directory, 'exit'), 'utf8'), new RegExp(`^${pid} 9 `))
+})
+
+test('what others go on writing to the pipe does not hold up the end', { timeout: 20_000 }, async (t) => {
+  // No pid namespace here: the flooder outlives the first process, as one would that was given the descriptor.
+  const { child, directory } = await start(t, '(while :; do echo flood; done) & exit 5')
+  await child.exited
+  const [pid, status] = readFileSync(join(directory, 'exit'), 'utf8').split(' ').map(Number)
+  assert.deepEqual([pid, status], [child.pid, 5 << 8])
+})
+
+test('a line without end is closed by a short piece, also when it fills its last piece', async (t) => {
+  const { child, directory } = await start(t, "head -c 32768 /dev/zero | tr '\\0' x; printf rest >&2")
+  await child.exited
+  const log = readLog(directory)
+  const stdout = log.filter(([stream]) => stream === 'stdout').map(([, mark, text]) => [mark, text.length])
+  assert.deepEqual(stdout, [
+    ['P', 16384],
+    ['P', 16384],
+    ['P', 0],
+  ])
+  assert.deepEqual(
+    log.filter(([stream]) => stream === 'stderr'),
+    [['stderr', 'P', 'rest']],
+  )
+})
+
+test('what is attached ends with its engine, and is told of, while what is detached goes on', async (t) => {
+  const script = 'while [ ! -e "$0/go" ]; do sleep 0.02; done'
+  const place = temporary(t)
+  const { launcher, directory } = await start(t, script.replace('$0', place), { detached: true })
+  const attached = launcher.clone([step('clone', '', [0, -1], ['', '']), step('await', '')], [])
+  await attached.prepared
+  await launcher.close()
+  const { signal } = await Promise.race([
+    attached.exited,
+    new Promise<{ signal: string }>((resolve) => setTimeout(resolve, 2000, { signal: 'none' })),
+  ])
+  assert.equal(signal, 9)
+  assert.equal(existsSync(join(directory, 'exit')), false)
+  writeFileSync(join(place, 'go'), '')
+  await until(() => existsSync(join(directory, 'exit')), 'a record of the end')
+  await until(() => !existsSync(`/proc/${launcher.pid}`), 'the end of the launcher')
+})
+
+test('the end is recorded before the process is gone', async (t) => {
+  const { child, directory } = await start(t, 'exit 0')
+  const path = `/proc/${child.pid}`
+  // Whoever looks in this order never finds neither.
+  while (existsSync(path)) await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(existsSync(join(directory, 'exit')))
+  await child.exited
 })
