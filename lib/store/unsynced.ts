@@ -66,18 +66,8 @@ export class Unsynced {
   /** Marks a layer. The mark is on the disk before this resolves. */
   async mark(layer: Pick<UnsyncedLayer, 'diffId' | 'digest'>): Promise<void> {
     const text = `${JSON.stringify({ bootId: await readBootId(), diffId: layer.diffId, digest: layer.digest })}\n`
-    const write = (): Promise<void> =>
-      writeFileAtomic(this.#session.tmpPath('unsynced'), this.#path(layer.diffId), text)
-    try {
-      await write()
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw error
-      await mkdir(this.#layout.unsynced, { mode: 0o700 }).catch((failure: unknown) => {
-        if (!isErrno(failure, 'EEXIST')) throw failure
-      })
-      await syncDirectory(this.#layout.root)
-      await write()
-    }
+    await this.#makeDirectory()
+    await writeFileAtomic(this.#session.tmpPath('unsynced'), this.#path(layer.diffId), text)
     this.#isDue = true
   }
 
@@ -123,6 +113,15 @@ export class Unsynced {
     await using directory: FileHandle = await open(this.#layout.layers, constants.O_RDONLY | constants.O_DIRECTORY)
     await this.#native.syncfsAsync(directory.fd)
     for (const { diffId } of layers) await this.unmark(diffId)
+  }
+
+  async #makeDirectory(): Promise<void> {
+    try {
+      await mkdir(this.#layout.unsynced, { mode: 0o700 })
+      await syncDirectory(this.#layout.root)
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error
+    }
   }
 
   #path(diffId: Digest): string {
