@@ -120,11 +120,19 @@ int wait_for_maps(Context* ctx, int fd) {
   return n == 1 ? 0 : -ECHILD;
 }
 
+// What the child is to be is done by now, and nothing waits for it.
+[[noreturn]] void leave_child(Context* ctx, pid_t pid, int pidfd) {
+  while (write(ctx->births_fd, &pid, sizeof pid) < 0 && errno == EINTR) {
+  }
+  // No mount namespace was made that would need holding, and /proc is the container's.
+  send_status(ctx, kStatusPid, pid, pidfd);
+  _exit(0);
+}
+
 [[noreturn]] void finish_maker(Context* ctx, pid_t pid, int pidfd, int gate, const Step& step, bool mapped) {
   while (write(ctx->births_fd, &pid, sizeof pid) < 0 && errno == EINTR) {
   }
-  // Who enters a container makes no mount namespace that would need holding, and /proc is the container's by then.
-  if (!ctx->entered) janitor_hold(ctx->janitor_fd, pid);
+  janitor_hold(ctx->janitor_fd, pid);
   int result = mapped ? map_ids(ctx, pid, step) : 0;
   if (result != 0) {
     kill(pid, SIGKILL);
@@ -136,6 +144,17 @@ int wait_for_maps(Context* ctx, int fd) {
   _exit(0);
 }
 
+// A child in the namespaces that the maker has entered. Its ids are mapped there already.
+int clone_entered(Context* ctx, uint64_t flags, int cgroup) {
+  int pidfd = -1;
+  pid_t pid = do_clone(flags, cgroup, &pidfd);
+  if (pid < 0) return check(ctx, "clone3", -1);
+  if (pid > 0) leave_child(ctx, pid, pidfd);
+  close(ctx->births_fd);
+  close(ctx->janitor_fd);
+  return 0;
+}
+
 }  // namespace
 
 // flags, v2 cgroup slot (-1: none); uid map, gid map, "" | "deny" | "helper". Returns in the child only.
@@ -143,6 +162,7 @@ WHERRY_STEP(clone) {
   auto flags = static_cast<uint64_t>(step.integer(0));
   int cgroup = step.integer(1) < 0 ? -1 : slot_fd(ctx, step.integer(1));
   bool mapped = (flags & kNewUser) != 0 && step.text(0).size > 0;
+  if (ctx->entered) return clone_entered(ctx, flags, cgroup);
   int gate[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) != 0) return check(ctx, "socketpair", -1);
   // The launcher hides from ptrace, which makes /proc/PID of its children root's: an ordinary user could not write the

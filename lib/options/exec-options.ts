@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 import type { Readable } from 'node:stream'
 import { InvalidOptionError } from '../errors.ts'
-import { checkBoolean, checkNumber, checkObject, kHidden } from './checks.ts'
+import { checkBoolean, checkNumber, checkObject } from './checks.ts'
+import type { NormalizedContainerOptions, OutputOption, StdinOption } from './container-options.ts'
 import {
-  type NormalizedContainerOptions,
-  normalizeContainerOptions,
-  type OutputOption,
-  type StdinOption,
-} from './container-options.ts'
+  normalizeCommand,
+  normalizeOutput,
+  normalizeProcess,
+  normalizeRun,
+  normalizeStdin,
+} from './normalize-container-options.ts'
 
 /** Size of a terminal, in characters. */
 export interface TerminalSize {
@@ -106,18 +108,21 @@ const kMaxSize = 65_535
  */
 export function normalizeExecOptions(command: readonly string[], options: ExecOptions = {}): NormalizedExecOptions {
   checkObject('', checkObject('options', options), kOptionNames)
-  const { privileged, terminalSize, ...shared } = options
-  const normalized = normalizeContainerOptions(command, shared)
-  const [program] = normalized.command ?? []
-  if (normalized.command === null || program === undefined || program === '') {
-    throw new InvalidOptionError('command', 'a program that is not empty', program === '' ? '' : kHidden)
+  const words = normalizeCommand(command)
+  if (words === null || words[0] === '') {
+    throw new InvalidOptionError('command', 'a program that is not empty', words === null ? command : '')
   }
+  const { env, cwd, user, groups, tty } = normalizeProcess(options)
+  const { timeoutMs, maxOutputBytes, signal, reject, encoding } = normalizeRun(options)
   return {
-    ...normalized,
-    command: normalized.command,
-    groups: options.groups === undefined ? null : normalized.groups,
-    privileged: checkBoolean('privileged', privileged, false),
-    terminalSize: normalizeSize(terminalSize),
+    command: words,
+    ...{ env, cwd, user, tty, timeoutMs, maxOutputBytes, signal, reject, encoding },
+    groups: options.groups === undefined ? null : groups,
+    privileged: checkBoolean('privileged', options.privileged, false),
+    terminalSize: normalizeSize(options.terminalSize),
+    stdin: normalizeStdin(options),
+    stdout: normalizeOutput('stdout', options.stdout),
+    stderr: normalizeOutput('stderr', options.stderr),
   }
 }
 

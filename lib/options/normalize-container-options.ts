@@ -117,7 +117,8 @@ function checkNames(options: ContainerOptions): void {
   checkObject('', options, kOptionNames)
 }
 
-function normalizeCommand(command: unknown): string[] | null {
+/** Checks a command. @returns `null` for none */
+export function normalizeCommand(command: unknown): string[] | null {
   if (command === undefined || command === null) return null
   if (typeof command === 'string') {
     throw new InvalidOptionError('command', 'an array of strings', command, "for a shell line use ['sh', '-c', line]")
@@ -126,7 +127,8 @@ function normalizeCommand(command: unknown): string[] | null {
   return words.length === 0 ? null : words
 }
 
-function normalizeProcess(
+/** Checks what concerns the process itself. */
+export function normalizeProcess(
   options: ContainerOptions,
 ): Pick<
   NormalizedContainerOptions,
@@ -215,7 +217,8 @@ function normalizeMetadata(
   }
 }
 
-function normalizeRun(
+/** Checks what concerns the call. */
+export function normalizeRun(
   options: ContainerOptions,
 ): Pick<
   NormalizedContainerOptions,
@@ -247,14 +250,16 @@ function normalizeRun(
   }
 }
 
-function normalizeOutput(option: string, value: unknown): OutputOption {
+/** Checks where an output stream goes. */
+export function normalizeOutput(option: string, value: unknown): OutputOption {
   if (value instanceof Writable) return value
   const words = ['pipe', 'inherit', 'ignore'] as const
   if (value === undefined || words.some((word) => word === value)) return checkWord(option, value, words)
   throw new InvalidOptionError(option, "'pipe', 'inherit', 'ignore' or a Writable", value)
 }
 
-function normalizeStdin(options: ContainerOptions): NormalizedContainerOptions['stdin'] {
+/** Checks where standard input comes from: `stdin` or `input`. */
+export function normalizeStdin(options: ContainerOptions): NormalizedContainerOptions['stdin'] {
   const { stdin, input } = options
   if (input !== undefined) {
     if (stdin !== undefined) throw new InvalidOptionError('input', "'input' or 'stdin', not both", kHidden)

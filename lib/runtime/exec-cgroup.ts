@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-import { randomBytes } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import type { Cgroup } from '../cgroup/driver.ts'
 import { CgroupV1 } from '../cgroup/v1.ts'
@@ -18,16 +17,15 @@ export interface ExecCgroup {
   readonly killAll: () => Promise<void>
 }
 
-const kNameBytes = 6
-
 /**
  * Plans the cgroups of a program in a running container. It is under the container's limits, as it is in its cgroups or below them. A
  * cgroup of its own tells what it has started, also when that has left its session. One without controllers suffices, on
  * the v2 mount that a hybrid host has too; else it is one of the freezer's, which changes nothing for those in it.
+ *
+ * @param name - of the cgroup, unlike that of any other program in the container
  */
-export function planExecCgroup(cgroup: Cgroup | undefined): ExecCgroup {
+export function planExecCgroup(cgroup: Cgroup | undefined, name: string): ExecCgroup {
   const tasks = cgroup?.selfAttachPaths ?? []
-  const name = `exec-${randomBytes(kNameBytes).toString('hex')}`
   if (cgroup?.unifiedDir !== undefined) {
     const directory = join(cgroup.unifiedDir, name)
     const own = new CgroupV2(name, directory)

@@ -7,7 +7,7 @@ import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import type { NormalizedExecOptions } from '../options/exec-options.ts'
 import { buildExecPlan } from '../plan/exec-plan.ts'
-import { type ResolvedUser, resolveUser } from '../rootfs/users.ts'
+import type { ResolvedUser } from '../rootfs/users.ts'
 import { PlanDescriptors } from './descriptors.ts'
 import { type ExecCgroup, planExecCgroup } from './exec-cgroup.ts'
 import { type ExecTarget, endedError, isAlive, noPidfd, openTarget } from './exec-target.ts'
@@ -82,7 +82,7 @@ export async function startExec(
   stop: Stop,
 ): Promise<StartedExec> {
   const descriptors = new PlanDescriptors(runtime.native, kPidfdSlot)
-  const cgroup = planExecCgroup(target.cgroup)
+  const cgroup = planExecCgroup(target.cgroup, runtime.nextExecName())
   let spec: RuntimeSpec | undefined
   let started: StartedExec | undefined
   try {
@@ -123,11 +123,11 @@ async function execSpec(
   pidfd: number,
 ): Promise<RuntimeSpec> {
   const merged = mergeOptions(target.options, options)
-  const files = await runtime.execUsers.read(target.id, target.pid)
+  const { user } = mergeConfig(merged, target.imageConfig)
+  const resolved = await runtime.execUsers.resolve(target, user, merged.groups)
   // The directory in /proc was still the container's: the number cannot have changed hands while its process is there.
   runtime.native.pidfdSendSignal(pidfd, 0)
-  const { user } = mergeConfig(merged, target.imageConfig)
-  return toExec(runtime, target, options, merged, resolveUser(user, merged.groups, files))
+  return toExec(runtime, target, options, merged, resolved)
 }
 
 function toExec(

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { randomBytes } from 'node:crypto'
 import { explainFailure } from '../host/explain.ts'
 import { Launcher } from '../launcher/launcher.ts'
 import type { ExplainFailure } from '../launcher/launcher-child.ts'
@@ -22,6 +23,7 @@ export interface RuntimeOptions {
 }
 
 const kIdleMs = 10_000
+const kPrefixBytes = 6
 const kMaxUserFiles = 64
 
 /** What runs the containers of one engine: launcher, host facts, prepared children, caches. */
@@ -34,6 +36,9 @@ export class Runtime {
   readonly pool: SlotPool
   readonly seccomp: SeccompCache
   readonly execUsers: ExecUsers
+  /** No other runtime has it, on this root or another. */
+  readonly #execPrefix = `exec-${randomBytes(kPrefixBytes).toString('hex')}`
+  #execs = 0
   /** Layers never change, so neither do the files of users in them; the host's are known by their status. */
   readonly #userFiles = new Map<string, UserFiles>()
 
@@ -73,6 +78,11 @@ export class Runtime {
     } finally {
       launcher.unhold()
     }
+  }
+
+  /** A name for what belongs to one program in a running container. */
+  nextExecName(): string {
+    return `${this.#execPrefix}-${this.#execs++}`
   }
 
   async #readUsers(rootfs: Rootfs): Promise<UserFiles> {
