@@ -1,30 +1,69 @@
 // SPDX-License-Identifier: MIT
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
+import { encodeAhead } from './encode.ts'
 import { type Step, step } from './ops.ts'
 import { hasNamespace, namespaceFlags } from './prepare-plan.ts'
 import { kSlot } from './slots.ts'
 import { execStep, identitySteps, streamSteps, surroundingSteps, terminalStreamSteps } from './start-plan.ts'
 
-/** What the plan of a program in a running container depends on, besides the configuration. */
-export interface ExecInput {
+/** What the plans of many programs in one container have in common. */
+export interface SharedExecInput {
   /** The container's configuration, with the program's process in it. */
   spec: RuntimeSpec
   /** Slot of a pidfd of the container's first process. */
   pidfdSlot: number
-  /** A cgroup directory to make for the program; `null`: it has none of its own. */
-  cgroupDirectory: string | null
-  /** v1 `tasks` files to join. */
+  /** v1 `tasks` files to join, but for those in {@link ExecInput}. */
   cgroupTasks: readonly string[]
-  /** cgroup directory on a v2 mount to be born in; `null` where there is none. */
-  unifiedCgroup: string | null
-  /** Slots of descriptors 0, 1 and 2; -1 where the terminal or /dev/null serves. */
-  stdio: readonly [number, number, number]
-  /** Size of the terminal, where there is one. */
-  terminal: { rows: number; columns: number }
+  /** Whether the process is born in a cgroup on a v2 mount. */
+  hasUnifiedCgroup: boolean
   /** Whether groups may be set: not by an ordinary user without a range of ids (user_namespaces(7)). */
   setsGroups: boolean
   /** A compiled filter. */
   seccomp: Uint8Array | undefined
+}
+
+/** What is a single program's. */
+export interface ExecInput {
+  /** As in the shared configuration, but for the arguments. */
+  spec: RuntimeSpec
+  /** A cgroup directory to make for the program; `null`: it has none of its own. On the v2 mount, it is born there. */
+  cgroupDirectory: string | null
+  /** v1 `tasks` files to join besides. */
+  cgroupTasks: readonly string[]
+  /** Slots of descriptors 0, 1 and 2; -1 where the terminal or /dev/null serves. */
+  stdio: readonly [number, number, number]
+  /** Size of the terminal, where there is one. */
+  terminal: { rows: number; columns: number }
+}
+
+/** The steps that the plans of many programs share. */
+export interface SharedExecSteps {
+  isBornInCgroup: boolean
+  score: readonly Step[]
+  enter: readonly Step[]
+  identity: readonly Step[]
+}
+
+/** Builds the shared steps, encoded: they are most of a plan. */
+export function sharedExecSteps(input: SharedExecInput): SharedExecSteps {
+  const { spec } = input
+  const adjust = spec.process.oomScoreAdj
+  const score = adjust === undefined ? [] : [step('oom_score_adj', 'set the out-of-memory score', [adjust])]
+  const enter = [
+    ...input.cgroupTasks.map(joinStep),
+    ...enterSteps(input),
+    ...(hasNamespace(spec, 'user') ? rootSteps(input) : []),
+    step('pdeathsig', 'end with the launcher', [kSigkill]),
+    step('dumpable', 'hide from ptrace', [0]),
+    step('setsid', 'start a session'),
+    step('session_keyring', 'get an own session keyring'),
+  ]
+  return {
+    isBornInCgroup: input.hasUnifiedCgroup,
+    score: encodeAhead(score),
+    enter: encodeAhead(enter),
+    identity: encodeAhead([...surroundingSteps(spec), ...identitySteps(input)]),
+  }
 }
 
 const kSigkill = 9
@@ -35,52 +74,49 @@ const kSigkill = 9
  *
  * The container is not to be trusted: from `setns` on no step may rely on a path, until the process is one of the container's.
  */
-export function buildExecPlan(input: ExecInput): Step[] {
-  const { spec } = input
+export function buildExecPlan(input: ExecInput, shared: SharedExecSteps): Step[] {
+  const { spec, stdio } = input
   return [
-    ...cgroupSteps(input),
-    ...enterSteps(input),
-    ...(hasNamespace(spec, 'user') ? rootSteps(input) : []),
-    step('pdeathsig', 'end with the launcher', [kSigkill]),
-    step('dumpable', 'hide from ptrace', [0]),
-    step('setsid', 'start a session'),
-    step('session_keyring', 'get an own session keyring'),
-    ...(spec.process.terminal === true ? terminalSteps(input) : streamSteps(input.stdio, -1, '/dev/null')),
-    ...surroundingSteps(spec),
-    ...identitySteps(input),
+    ...shared.score,
+    ...cgroupSteps(input, shared),
+    ...shared.enter,
+    ...(spec.process.terminal === true ? terminalSteps(input) : streamSteps(stdio, -1, '/dev/null')),
+    ...shared.identity,
     execStep(spec),
   ]
 }
 
-function cgroupSteps({ spec, cgroupDirectory, cgroupTasks, unifiedCgroup }: ExecInput): Step[] {
-  const adjust = spec.process.oomScoreAdj
-  return [
-    ...(adjust === undefined ? [] : [step('oom_score_adj', 'set the out-of-memory score', [adjust])]),
-    ...(cgroupDirectory === null
+function cgroupSteps({ cgroupDirectory, cgroupTasks }: ExecInput, { isBornInCgroup }: SharedExecSteps): Step[] {
+  const make =
+    cgroupDirectory === null
       ? []
-      : [step('mkdir', `make the cgroup ${cgroupDirectory}`, [-1, 0o755, 0], [cgroupDirectory])]),
-    ...(unifiedCgroup === null
+      : [step('mkdir', `make the cgroup ${cgroupDirectory}`, [-1, 0o755, 0], [cgroupDirectory])]
+  const open =
+    cgroupDirectory === null || !isBornInCgroup
       ? []
-      : [step('open', 'open the cgroup', [kSlot.unifiedCgroup, -1, 0, 0], [unifiedCgroup])]),
-    ...cgroupTasks.map((path) => step('cgroup_join', `join the cgroup ${path}`, [], [path])),
-  ]
+      : [step('open', 'open the cgroup', [kSlot.unifiedCgroup, -1, 0, 0], [cgroupDirectory])]
+  return [...make, ...open, ...cgroupTasks.map(joinStep)]
 }
 
-function enterSteps({ spec, pidfdSlot, unifiedCgroup }: ExecInput): Step[] {
+function joinStep(path: string): Step {
+  return step('cgroup_join', `join the cgroup ${path}`, [], [path])
+}
+
+function enterSteps({ spec, pidfdSlot, hasUnifiedCgroup }: SharedExecInput): Step[] {
   const all = namespaceFlags(spec, (type) => type !== 'cgroup')
   const cgroup = namespaceFlags(spec, (type) => type === 'cgroup')
   return [
     step('setns', "enter the container's namespaces", [pidfdSlot, all]),
     // A change of credentials may have undone it (fs.suid_dumpable).
     step('dumpable', 'hide from ptrace', [0]),
-    step('clone', 'create the process', [0, unifiedCgroup === null ? -1 : kSlot.unifiedCgroup], ['', '']),
+    step('clone', 'create the process', [0, hasUnifiedCgroup ? kSlot.unifiedCgroup : -1], ['', '']),
     // Not before the clone: on a mount with nsdelegate nobody gets from outside of a cgroup namespace into a cgroup inside.
     ...(cgroup === 0 ? [] : [step('setns', "enter the container's cgroup namespace", [pidfdSlot, cgroup])]),
   ]
 }
 
 /** The ids that we came with mean nothing in the container's user namespace; what is made there belongs to its root. */
-function rootSteps({ setsGroups }: ExecInput): Step[] {
+function rootSteps({ setsGroups }: SharedExecInput): Step[] {
   return [
     ...(setsGroups ? [step('setgroups', 'let go of the groups of the host')] : []),
     step('setresgid', "become the container's root group", [0]),

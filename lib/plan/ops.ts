@@ -52,6 +52,7 @@ export const kOps = [
   'seccomp',
   'init',
   'exec',
+  'serve_files',
 ] as const
 
 /** Name of a plan operation. */

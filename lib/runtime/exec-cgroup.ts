@@ -9,10 +9,8 @@ import { UnsupportedHostError } from '../errors.ts'
 export interface ExecCgroup {
   /** A cgroup below one of the container's, which holds the program and all that it starts; `null` where none can be made. */
   readonly directory: string | null
-  /** v1 `tasks` files to join. */
+  /** v1 `tasks` files to join, those of {@link sharedTasks} left out. */
   readonly tasks: readonly string[]
-  /** Directory on the v2 mount to be born in. */
-  readonly unified: string | null
   /** Ends all that is in `directory`, and resolves when nothing is left. */
   readonly killAll: () => Promise<void>
 }
@@ -25,22 +23,22 @@ export interface ExecCgroup {
  * @param name - of the cgroup, unlike that of any other program in the container
  */
 export function planExecCgroup(cgroup: Cgroup | undefined, name: string): ExecCgroup {
-  const tasks = cgroup?.selfAttachPaths ?? []
   if (cgroup?.unifiedDir !== undefined) {
     const directory = join(cgroup.unifiedDir, name)
     const own = new CgroupV2(name, directory)
-    return { directory, tasks, unified: directory, killAll: () => own.killAll('SIGKILL') }
+    return { directory, tasks: [], killAll: () => own.killAll('SIGKILL') }
   }
   const freezer = cgroup && freezerOf(cgroup)
-  if (freezer === undefined) return { directory: null, tasks, unified: null, killAll: async () => undefined }
+  if (freezer === undefined) return { directory: null, tasks: [], killAll: async () => undefined }
   const directory = join(freezer, name)
   const own = new CgroupV1(name, [directory], new Map([['freezer', directory]]), undefined)
-  return {
-    directory,
-    tasks: tasks.map((path) => (dirname(path) === freezer ? `${directory}/tasks` : path)),
-    unified: null,
-    killAll: () => own.killAll('SIGKILL'),
-  }
+  return { directory, tasks: [`${directory}/tasks`], killAll: () => own.killAll('SIGKILL') }
+}
+
+/** The v1 `tasks` files that all programs of a container join. */
+export function sharedTasks(cgroup: Cgroup | undefined): string[] {
+  const own = cgroup === undefined || cgroup.unifiedDir !== undefined ? undefined : freezerOf(cgroup)
+  return (cgroup?.selfAttachPaths ?? []).filter((path) => dirname(path) !== own)
 }
 
 function freezerOf(cgroup: Cgroup): string | undefined {

@@ -2,18 +2,16 @@
 import { SyscallError, WherryError } from '../errors.ts'
 import { isNativeError } from '../launcher/fs-native.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
-import { mergeConfig } from '../oci/merge-config.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
-import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import type { NormalizedExecOptions } from '../options/exec-options.ts'
 import { buildExecPlan } from '../plan/exec-plan.ts'
-import type { ResolvedUser } from '../rootfs/users.ts'
 import { PlanDescriptors } from './descriptors.ts'
 import { type ExecCgroup, planExecCgroup } from './exec-cgroup.ts'
-import { type ExecTarget, endedError, isAlive, noPidfd, openTarget } from './exec-target.ts'
+import { type ExecProfile, kPidfdSlot, wantedUser } from './exec-profiles.ts'
+import { type ExecTarget, endedError, isAlive, noPidfd } from './exec-target.ts'
 import { killTree } from './exec-tree.ts'
 import type { Runtime } from './runtime.ts'
-import { buildSpec, filterOf, hostUid } from './start-container.ts'
+import { hostUid } from './start-container.ts'
 import { setUpError, startError } from './start-error.ts'
 import type { Stop } from './stop.ts'
 import { whenThereIsRoom } from './when-there-is-room.ts'
@@ -23,8 +21,6 @@ export type Connect = (descriptors: PlanDescriptors, owner: number | null) => re
 
 const kSigkill = 9
 const kSigstop = 19
-/** Slot of the pidfd: descriptors that come with a first plan fill the slots from 0 on. */
-const kPidfdSlot = 0
 
 /** A program in a running container. */
 export class StartedExec {
@@ -82,24 +78,22 @@ export async function startExec(
   stop: Stop,
 ): Promise<StartedExec> {
   const descriptors = new PlanDescriptors(runtime.native, kPidfdSlot)
-  const cgroup = planExecCgroup(target.cgroup, runtime.nextExecName())
+  const cgroup = planExecCgroup(target.cgroup, runtime.execs.nextName())
   let spec: RuntimeSpec | undefined
   let started: StartedExec | undefined
   try {
-    const pidfd = openTarget(runtime.native, target)
+    const pidfd = runtime.execs.targets.open(target)
     descriptors.own(pidfd)
-    spec = await execSpec(runtime, target, options, pidfd)
-    const steps = buildExecPlan({
+    const profile = await profileOf(runtime, target, options, pidfd)
+    spec = { ...profile.spec, process: { ...profile.spec.process, args: [...options.command] } }
+    const input = {
       spec,
-      pidfdSlot: kPidfdSlot,
       cgroupDirectory: cgroup.directory,
       cgroupTasks: cgroup.tasks,
-      unifiedCgroup: cgroup.unified,
       stdio: connect(descriptors, hostUid(runtime, spec)),
       terminal: options.terminalSize,
-      setsGroups: runtime.host.idMapping.mode !== 'deny',
-      seccomp: filterOf(runtime, spec),
-    })
+    }
+    const steps = buildExecPlan(input, profile.shared)
     const child = await whenThereIsRoom(() => runtime.launcher.exec(steps, descriptors.fds))
     const exec = new StartedExec(runtime, child, cgroup)
     started = exec
@@ -116,47 +110,17 @@ export async function startExec(
   }
 }
 
-async function execSpec(
+async function profileOf(
   runtime: Runtime,
   target: ExecTarget,
   options: NormalizedExecOptions,
   pidfd: number,
-): Promise<RuntimeSpec> {
-  const merged = mergeOptions(target.options, options)
-  const { user } = mergeConfig(merged, target.imageConfig)
-  const resolved = await runtime.execUsers.resolve(target, user, merged.groups)
+): Promise<ExecProfile> {
+  const { user, groups } = wantedUser(target, options)
+  const resolved = await runtime.execs.users.resolve(target, user, groups)
   // The directory in /proc was still the container's: the number cannot have changed hands while its process is there.
   runtime.native.pidfdSendSignal(pidfd, 0)
-  return toExec(runtime, target, options, merged, resolved)
-}
-
-function toExec(
-  runtime: Runtime,
-  { imageConfig, hostname }: ExecTarget,
-  { privileged }: NormalizedExecOptions,
-  options: NormalizedContainerOptions,
-  user: ResolvedUser,
-): RuntimeSpec {
-  const spec = buildSpec(runtime, { options, imageConfig }, hostname, user)
-  if (!privileged) return spec
-  const all = [...runtime.host.facts.boundingCapabilities]
-  const capabilities = { bounding: all, effective: all, permitted: all, inheritable: [], ambient: [] }
-  return { ...spec, process: { ...spec.process, capabilities } }
-}
-
-/** The container's options with the program's over them. */
-function mergeOptions(container: NormalizedContainerOptions, exec: NormalizedExecOptions): NormalizedContainerOptions {
-  return {
-    ...container,
-    command: exec.command,
-    entrypoint: [],
-    env: exec.env.size === 0 ? container.env : new Map([...container.env, ...exec.env]),
-    cwd: exec.cwd ?? container.cwd,
-    user: exec.user ?? container.user,
-    groups: exec.groups ?? container.groups,
-    tty: exec.tty,
-    init: false,
-  }
+  return runtime.execs.profiles.get(runtime, target, options, resolved)
 }
 
 function explain(runtime: Runtime, target: ExecTarget, spec: RuntimeSpec | undefined, error: unknown): unknown {

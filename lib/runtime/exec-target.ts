@@ -4,6 +4,7 @@ import type { Cgroup } from '../cgroup/driver.ts'
 import { ContainerStateError, UnsupportedHostError } from '../errors.ts'
 import { isNativeError } from '../launcher/fs-native.ts'
 import type { Native } from '../launcher/native.ts'
+import type { NativeDescriptor, NativeWatch } from '../launcher/process-native.ts'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
 
@@ -24,13 +25,45 @@ export interface ExecTarget {
 const kAtFdcwd = -100
 const kStatBytes = 4096
 
-/**
- * Opens the first process of a container: from here on no other process can be taken for it.
- *
- * @returns a pidfd that the caller closes
- * @throws {ContainerStateError} when the container has ended, also when its pid belongs to another process by now.
- */
-export function openTarget(native: Native, target: ExecTarget): number {
+/** The first processes of containers in use, open: no other process can be taken for one of them, however pids change hands. */
+export class ExecTargets {
+  readonly #native: Native
+  readonly #open = new Map<string, { pidfd: NativeDescriptor; watch: NativeWatch }>()
+
+  constructor(native: Native) {
+    this.#native = native
+  }
+
+  /**
+   * Opens the first process of a container.
+   *
+   * @returns a pidfd that the caller closes
+   * @throws {ContainerStateError} when the container has ended, also when its pid belongs to another process by now.
+   */
+  open(target: ExecTarget): number {
+    const key = `${target.pid} ${target.startTimeTicks}`
+    const known = this.#open.get(key)
+    if (known !== undefined) return this.#native.duplicate(known.pidfd.fd)
+    const pidfd = new this.#native.Descriptor(openTarget(this.#native, target))
+    const watch = new this.#native.Watch(this.#native.duplicate(pidfd.fd), () => {
+      this.#open.delete(key)
+      pidfd.close()
+    })
+    watch.unref()
+    this.#open.set(key, { pidfd, watch })
+    return this.#native.duplicate(pidfd.fd)
+  }
+
+  close(): void {
+    for (const { pidfd, watch } of this.#open.values()) {
+      watch.close()
+      pidfd.close()
+    }
+    this.#open.clear()
+  }
+}
+
+function openTarget(native: Native, target: ExecTarget): number {
   let pidfd: number
   try {
     pidfd = native.pidfdOpen(target.pid)

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-import { randomBytes } from 'node:crypto'
 import { explainFailure } from '../host/explain.ts'
 import { Launcher } from '../launcher/launcher.ts'
 import type { ExplainFailure } from '../launcher/launcher-child.ts'
@@ -9,7 +8,7 @@ import { SeccompCache } from '../oci/seccomp/seccomp-cache.ts'
 import type { UserFiles } from '../rootfs/users.ts'
 import type { Store } from '../store/store.ts'
 import { removeDeadCgroups } from './dead-cgroups.ts'
-import { ExecUsers } from './exec-users.ts'
+import { Execs } from './execs.ts'
 import { type HostContext, readHostContext } from './host-context.ts'
 import { IdMappedMounts } from './id-mapped-mounts.ts'
 import { readUserFiles, userFilesVersion } from './image-files.ts'
@@ -23,7 +22,6 @@ export interface RuntimeOptions {
 }
 
 const kIdleMs = 10_000
-const kPrefixBytes = 6
 const kMaxUserFiles = 64
 
 /** What runs the containers of one engine: launcher, host facts, prepared children, caches. */
@@ -35,10 +33,7 @@ export class Runtime {
   readonly mounts: IdMappedMounts
   readonly pool: SlotPool
   readonly seccomp: SeccompCache
-  readonly execUsers: ExecUsers
-  /** No other runtime has it, on this root or another. */
-  readonly #execPrefix = `exec-${randomBytes(kPrefixBytes).toString('hex')}`
-  #execs = 0
+  readonly execs: Execs
   /** Layers never change, so neither do the files of users in them; the host's are known by their status. */
   readonly #userFiles = new Map<string, UserFiles>()
 
@@ -56,7 +51,7 @@ export class Runtime {
     this.launcher = launcher
     this.mounts = mounts
     this.seccomp = new SeccompCache()
-    this.execUsers = new ExecUsers(native)
+    this.execs = new Execs(native)
     const readUsers = (rootfs: Rootfs): Promise<UserFiles> => this.#readUsers(rootfs)
     const parts = { native, launcher, session: store.session, host, root: store.root, mounts, readUsers }
     this.pool = new SlotPool(new SlotFactory(parts), { size: options.prepared, idleMs: kIdleMs })
@@ -80,11 +75,6 @@ export class Runtime {
     }
   }
 
-  /** A name for what belongs to one program in a running container. */
-  nextExecName(): string {
-    return `${this.#execPrefix}-${this.#execs++}`
-  }
-
   async #readUsers(rootfs: Rootfs): Promise<UserFiles> {
     const isHost = rootfs.kind === 'host'
     const roots = isHost ? ['/'] : rootfs.layers.map(({ dir }) => dir).reverse()
@@ -103,6 +93,7 @@ export class Runtime {
     this.launcher.hold()
     await this.pool.close()
     this.mounts.close()
+    this.execs.close()
     await this.launcher.close()
     // What the launcher could not remove because it, or its janitor, was killed.
     await removeDeadCgroups([this.store.session.id])
