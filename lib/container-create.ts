@@ -18,7 +18,7 @@ export async function addContainer(
   containers: ContainerStore,
   image: Image,
   reference: string | null,
-  { name, ...kept }: CheckedCreateOptions,
+  { name, autoRemove, ...kept }: CheckedCreateOptions,
 ): Promise<StoredContainer> {
   const record = {
     formatVersion: 1 as const,
@@ -30,7 +30,7 @@ export async function addContainer(
     ...kept,
   }
   for (let tries = 1; ; tries++) {
-    const state = { ...kNewState, name: name ?? randomName(), content: contentOf(image) }
+    const state = { ...kNewState, name: name ?? randomName(), content: contentOf(image), autoRemove }
     try {
       await containers.add(record, state)
       return { record, state, lastExit: undefined }

@@ -3,16 +3,17 @@ import type { StoredContainer } from './containers/container-store.ts'
 import type { EndParts } from './containers/end-stored.ts'
 import { isLive, signalStored, waitForEnd } from './containers/end-stored.ts'
 import { type ContainerFilters, labelsOf } from './containers/filters.ts'
-import { thaw } from './containers/freeze-stored.ts'
+import { resumeIfPaused, thaw } from './containers/freeze-stored.ts'
 import type { LogQuery } from './containers/log-reader.ts'
 import type { ContainerStatus } from './containers/record.ts'
 import { toOptions } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
-import { ContainerStateError, InvalidOptionError } from './errors.ts'
+import { ContainerStateError, InvalidOptionError, NotFoundError } from './errors.ts'
 import { mergeConfig } from './oci/merge-config.ts'
 import { checkBoolean, checkNumber, checkObject } from './options/checks.ts'
 import { normalizeContainerOptions } from './options/normalize-container-options.ts'
 import type { RunUsage } from './run-result.ts'
+import { removeContainerCgroups } from './runtime/dead-cgroups.ts'
 
 /** Options of {@link Container.list}. */
 export interface ContainerListOptions {
@@ -94,6 +95,7 @@ export interface ContainerInspection extends ContainerExit {
   readonly command: readonly string[]
   readonly labels: Readonly<Record<string, string>>
   readonly detached: boolean
+  readonly autoRemove: boolean
 }
 
 const kMaxTimeoutMs = 2 ** 31 - 1
@@ -103,7 +105,7 @@ const kEnded: readonly ContainerStatus[] = ['created', 'exited']
 /** What ends containers and waits for them. */
 export function endParts(engine: Engine): EndParts {
   const { containers, native } = engine
-  return { containers, native, thaw: async (id) => thaw(await engine.runtime(), id) }
+  return { containers, native, thaw: async (id) => resumeIfPaused(containers, await engine.runtime(), id) }
 }
 
 /** How to stop a container: what the call says, else what the container and its image say. */
@@ -124,18 +126,45 @@ export async function stopSettings(
 export async function removeStored(engine: Engine, id: string, { force }: { force: boolean }): Promise<void> {
   const { containers } = engine
   await using _lock = await containers.lock(id)
-  const stored = await containers.read(id)
+  let stored = await containers.read(id)
   if (isLive(stored)) {
     const { name, status } = stored.state
     if (!force) throw new ContainerStateError(`container ${name}`, status, 'remove', kEnded)
-    const parts = endParts(engine)
+    // We hold the lock, and the state is about to go.
+    const parts = { ...endParts(engine), thaw: async (paused: string) => thaw(await engine.runtime(), paused) }
     await signalStored(parts, id, kSigkill).catch((error: unknown) => {
       // It has ended by itself.
       if (!(error instanceof ContainerStateError)) throw error
     })
-    await waitForEnd(parts, id)
+    stored = await waitForEnd(parts, id)
   }
+  // Whoever recorded an end has removed the cgroup too.
+  if (stored.lastExit === undefined) await removeContainerCgroups([id], (_, remove) => remove())
   await containers.remove(id)
+}
+
+/** Waits for the end of a container, also of one that is removed then. */
+export async function waitStored(
+  engine: Engine,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<StoredContainer> {
+  const { containers } = engine
+  try {
+    const { state } = await containers.read(id)
+    await using _onlooker = state.autoRemove ? await containers.onlooker(id, signal) : undefined
+    return await waitForEnd(endParts(engine), id, { signal })
+  } catch (error) {
+    const remembered = error instanceof NotFoundError ? containers.remembered(id) : undefined
+    if (remembered === undefined) throw error
+    return remembered
+  }
+}
+
+/** Tells those that are to be removed once they have ended, and have, from the others. */
+export function splitEnded(all: readonly StoredContainer[]): { kept: StoredContainer[]; over: string[] } {
+  const isOver = ({ state }: StoredContainer): boolean => state.autoRemove && state.status === 'exited'
+  return { kept: all.filter((each) => !isOver(each)), over: all.filter(isOver).map(({ record }) => record.id) }
 }
 
 export function exitOf({ state, lastExit }: StoredContainer): ContainerExit {
@@ -155,7 +184,7 @@ export function exitOf({ state, lastExit }: StoredContainer): ContainerExit {
 export function inspectionOf(stored: StoredContainer): ContainerInspection {
   const { record, state } = stored
   const { id, createdAt, image, detached } = record
-  const { name, status, pid, error } = state
+  const { name, status, pid, error, autoRemove } = state
   return {
     id,
     name,
@@ -167,6 +196,7 @@ export function inspectionOf(stored: StoredContainer): ContainerInspection {
     command: commandOf(record),
     labels: labelsOf(record),
     detached,
+    autoRemove,
     ...exitOf(stored),
   }
 }

@@ -15,11 +15,13 @@ import {
   exitOf,
   inspectionOf,
   removeStored,
+  splitEnded,
   stopSettings,
+  waitStored,
 } from './container-management.ts'
-import type { StoredContainer } from './containers/container-store.ts'
+import type { ContainerStore, StoredContainer } from './containers/container-store.ts'
 import { type ContainerCreateOptions, checkCreateOptions } from './containers/create-options.ts'
-import { isLive, signalStored, stopStored, waitForEnd } from './containers/end-stored.ts'
+import { isLive, signalStored, stopStored } from './containers/end-stored.ts'
 import { checkContainerFilters } from './containers/filters.ts'
 import { freezeStored } from './containers/freeze-stored.ts'
 import { readLogs } from './containers/log-reader.ts'
@@ -62,6 +64,12 @@ export class Container {
   /** As of the last call on this object. */
   get name(): string {
     return this.#name
+  }
+
+  /** @throws {WherryError} `ERR_ENGINE_CLOSED` */
+  get #containers(): ContainerStore {
+    this.#engine.assertOpen()
+    return this.#engine.containers
   }
 
   /**
@@ -122,8 +130,9 @@ export class Container {
     const fits = checkContainerFilters(options.filters)
     const all = options.all === true || options.filters?.status !== undefined || options.filters?.exitCode !== undefined
     const engine = await engineOf(options)
-    const found = await engine.containers.list()
-    return found.filter((each) => (all || isLive(each)) && fits(each)).map(inspectionOf)
+    const { kept, over } = splitEnded(await engine.containers.list())
+    for (const id of over) engine.containers.inBackground(engine.containers.removeEnded(id))
+    return kept.filter((each) => (all || isLive(each)) && fits(each)).map(inspectionOf)
   }
 
   /** Removes all containers that do not run. @returns the ids of those. */
@@ -151,7 +160,7 @@ export class Container {
    * @throws {ContainerStateError} when it runs. @throws {ContainerStartError} when the program cannot be run.
    */
   async start(): Promise<void> {
-    await startStored(this.#engine.containers, await this.#engine.runtime(), this.id)
+    await startStored(this.#containers, await this.#engine.runtime(), this.id)
   }
 
   /**
@@ -160,6 +169,7 @@ export class Container {
    * @throws {NotFoundError} when it has been removed.
    */
   async stop(options: ContainerStopOptions = {}): Promise<void> {
+    this.#engine.assertOpen()
     const settings = await stopSettings(this.#engine, this.id, options)
     await stopStored(endParts(this.#engine), this.id, settings)
   }
@@ -173,33 +183,39 @@ export class Container {
   async kill(killSignal: string | number = 'SIGKILL'): Promise<void> {
     const number = parseSignal(killSignal)
     if (number === undefined) throw new InvalidOptionError('killSignal', "a signal such as 'SIGTERM' or 15", killSignal)
+    this.#engine.assertOpen()
     await signalStored(endParts(this.#engine), this.id, number)
   }
 
   /** {@link stop}, where it runs, and {@link start}. */
   async restart(options: ContainerStopOptions = {}): Promise<void> {
+    const { state } = await this.#containers.read(this.id)
+    // Or it would be removed between the two.
+    await using _onlooker = state.autoRemove ? await this.#containers.onlooker(this.id, options.signal) : undefined
     await this.stop(options)
     await this.start()
   }
 
   /** Stops all of its processes where they are. @throws {ContainerStateError} @throws {UnsupportedHostError} */
   async pause(): Promise<void> {
-    await freezeStored(this.#engine.containers, await this.#engine.runtime(), this.id, 'pause')
+    await freezeStored(this.#containers, await this.#engine.runtime(), this.id, 'pause')
   }
 
   /** Lets them go on. @throws {ContainerStateError} when it is not paused. */
   async resume(): Promise<void> {
-    await freezeStored(this.#engine.containers, await this.#engine.runtime(), this.id, 'resume')
+    await freezeStored(this.#containers, await this.#engine.runtime(), this.id, 'resume')
   }
 
   /**
-   * Waits until it does not run: any number of callers, in any process. A container that was never started has not ended.
+   * Waits until it does not run: any number of callers, in any process. Resolves at once for one that does not run, also one that
+   * was never started, as Docker's `wait` does.
    *
    * @throws {NotFoundError} when it is removed. @throws `signal.reason` on abort.
    */
   async wait(options: ContainerWaitOptions = {}): Promise<ContainerExit> {
     checkObject('', options, ['signal'])
-    return exitOf(await waitForEnd(endParts(this.#engine), this.id, options.signal))
+    this.#engine.assertOpen()
+    return exitOf(await waitStored(this.#engine, this.id, options.signal))
   }
 
   /**
@@ -210,20 +226,21 @@ export class Container {
    */
   async remove(options: ContainerRemoveOptions = {}): Promise<void> {
     checkObject('', options, ['force'])
+    this.#engine.assertOpen()
     await removeStored(this.#engine, this.id, { force: options.force === true })
   }
 
   /** Gives it another name. @throws {ConflictError} when another container has it. @throws {InvalidOptionError} */
   async rename(name: string): Promise<void> {
     checkPattern('name', name, kName, "two or more letters, digits, '_', '.', '-'")
-    await using _lock = await this.#engine.containers.lock(this.id)
-    await this.#engine.containers.rename(this.id, name)
+    await using _lock = await this.#containers.lock(this.id)
+    await this.#containers.rename(this.id, name)
     this.#name = name
   }
 
   /** What it is and how it is right now. @throws {NotFoundError} */
   async inspect(): Promise<ContainerInspection> {
-    const stored = await this.#engine.containers.read(this.id)
+    const stored = await this.#containers.read(this.id)
     this.#name = stored.state.name
     return inspectionOf(stored)
   }
@@ -237,7 +254,7 @@ export class Container {
    */
   async *logs(options: ContainerLogOptions = {}): AsyncGenerator<LogLine> {
     const query = checkLogOptions(options)
-    const { containers } = this.#engine
+    const containers = this.#containers
     await containers.read(this.id)
     const hasEnded = async (): Promise<boolean> => {
       const stored = await containers.read(this.id).catch((error: unknown) => {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { env, geteuid } from 'node:process'
 import { ContainerStore } from './containers/container-store.ts'
+import { clearDeadContainers } from './containers/dead-containers.ts'
 import { InvalidOptionError, WherryError } from './errors.ts'
 import { defaultRoot } from './host/paths.ts'
 import { type ImagePruneResult, pruneImages } from './image-management.ts'
@@ -109,7 +110,9 @@ export class Engine {
     const clients = new Registries(registries)
     const store = await Store.open({ root: path, native, layerLimits: checkLayerLimits('layerLimits', layerLimits) })
     await removeDeadCgroups(store.repaired.deadSessions.map(({ id }) => id))
-    return new Engine(native, store, new Transfers(store, native, clients), count)
+    const engine = new Engine(native, store, new Transfers(store, native, clients), count)
+    await clearDeadContainers(engine.containers, store.repaired)
+    return engine
   }
 
   /** The engine that is used where none is named: opened at the first use, one per process. */
@@ -217,6 +220,7 @@ export class Engine {
     await this.transfers.close(this.closedError())
     const runtime = await this.#runtime?.catch(() => undefined)
     await runtime?.close()
+    await this.containers.settle()
     if (Engine.#default !== undefined && (await Engine.#default.catch(() => undefined)) === this)
       Engine.#default = undefined
     await this.store.close()

@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: MIT
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { ConflictError, NotFoundError, WherryError } from '../errors.ts'
-import { signalName } from '../oci/signals.ts'
 import { isErrno, writeFileAtomic } from '../store/atomic.ts'
-import { readBootId } from '../store/container-state.ts'
-import { namesIn } from '../store/files.ts'
-import { acquireLock, type FileLock } from '../store/lock.ts'
+import { namesIn, statIfThere } from '../store/files.ts'
+import { acquireLock, type FileLock, type LockOptions } from '../store/lock.ts'
 import type { StoreNative } from '../store/native.ts'
 import type { Store } from '../store/store.ts'
-import { processStatus } from './process-status.ts'
-import {
-  type ContainerRecord,
-  type ContainerState,
-  type ExitRecord,
-  parseExitRecord,
-  parseRecord,
-  parseState,
-} from './record.ts'
+import { type ContainerRecord, type ContainerState, type ExitRecord, parseRecord, parseState } from './record.ts'
+import { isActive, readEnd, readExit, readIfThere } from './resolve-state.ts'
 
 /** A container as it is on disk and in the process table. */
 export interface StoredContainer {
@@ -27,14 +17,17 @@ export interface StoredContainer {
   readonly lastExit: ExitRecord | undefined
 }
 
-/** The launcher reaps first and writes then. */
-const kRecordDelayMs = 50
-const kUnknownEnd = { exitCode: 137, killSignal: 'SIGKILL', oomKilled: false } as const
+/** Of containers that are gone, those whose end is remembered. */
+const kMaxRemembered = 1000
+/** Who looks on reads one file; who is stopped in the middle of it must not hold up everything. */
+const kOnlookersMs = 5_000
 
 /** The containers of a root, `containers/<id>/`. Any number of processes may use them. */
 export class ContainerStore {
   readonly #store: Store
   readonly #native: StoreNative
+  readonly #remembered = new Map<string, StoredContainer>()
+  readonly #background = new Set<Promise<unknown>>()
 
   constructor(store: Store, native: StoreNative) {
     this.#store = store
@@ -74,16 +67,8 @@ export class ContainerStore {
   }
 
   /** Holds a container still: for a change of its state. @throws {NotFoundError} when it is gone. */
-  async lock(id: string, signal?: AbortSignal): Promise<FileLock> {
-    try {
-      const lock = await acquireLock(this.#native, join(this.directory(id), 'lock'), { signal })
-      // Removed while we waited: then what we have locked is in the trash.
-      if ((await namesIn(this.directory(id))).includes('state.json')) return lock
-      await lock.release()
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw error
-    }
-    throw noContainer(id)
+  lock(id: string, options: LockOptions = {}): Promise<FileLock> {
+    return this.#lockFile(id, 'lock', options)
   }
 
   /** All ids, in no order. */
@@ -107,10 +92,8 @@ export class ContainerStore {
   async find(nameOrId: string): Promise<StoredContainer> {
     const ids = await this.ids()
     if (ids.includes(nameOrId)) return this.read(nameOrId)
-    for (const id of ids) {
-      const found = await this.read(id).catch(ignoreAbsent)
-      if (found?.state.name === nameOrId) return found
-    }
+    const named = await this.#named(nameOrId, ids)
+    if (named !== undefined) return this.read(named)
     const matches = /^[0-9a-f]+$/.test(nameOrId) ? ids.filter((id) => id.startsWith(nameOrId)) : []
     if (matches.length > 1) {
       const message = `The id ${nameOrId} fits ${matches.length} containers: ${matches.map((id) => id.slice(0, 12)).join(', ')}.`
@@ -123,19 +106,33 @@ export class ContainerStore {
   /** Reads a container, and looks whether it still runs. @throws {NotFoundError} */
   async read(id: string): Promise<StoredContainer> {
     const dir = this.directory(id)
-    const [recordText, stateText] = await Promise.all([
-      readIfThere(dir, 'container.json'),
-      readIfThere(dir, 'state.json'),
-    ])
-    if (recordText === undefined || stateText === undefined) throw noContainer(id)
+    for (;;) {
+      const [recordText, stateText] = await Promise.all([
+        readIfThere(dir, 'container.json'),
+        readIfThere(dir, 'state.json'),
+      ])
+      if (recordText === undefined || stateText === undefined) throw noContainer(id)
+      const { record, state } = this.#parse(id, recordText, stateText)
+      if (!isActive(state)) {
+        return { record, state, lastExit: state.startedAt === null ? undefined : await readExit(dir) }
+      }
+      const ended = await readEnd(dir, state)
+      if (ended === undefined) return { record, state, lastExit: undefined }
+      // An end without record may be that of an earlier run: somebody has started it again since we read the state.
+      const isCurrent = ended.record !== undefined || (await readIfThere(dir, 'state.json')) === stateText
+      if (isCurrent) return { record, state: { ...state, ...ended.end }, lastExit: ended.record }
+    }
+  }
+
+  #parse(id: string, recordText: string, stateText: string): Pick<StoredContainer, 'record' | 'state'> {
     const [record, state] = [parseRecord(recordText), parseState(stateText)]
     if (record === undefined || state === undefined) {
       throw new WherryError(`The files of container ${id} cannot be read.`, {
         code: 'ERR_CONTAINER_DAMAGED',
-        hint: `remove ${dir}`,
+        hint: `remove ${this.directory(id)}`,
       })
     }
-    return this.#resolve(dir, record, state)
+    return { record, state }
   }
 
   /** Writes a state. The container's lock must be held. */
@@ -154,63 +151,73 @@ export class ContainerStore {
     await this.#store.discard(this.directory(id))
   }
 
-  /** Whether a container that was running still does; if not, how it ended. */
-  async #resolve(dir: string, record: ContainerRecord, state: ContainerState): Promise<StoredContainer> {
-    let lastExit = await readExit(dir)
-    if (state.status === 'created' || state.status === 'exited') return { record, state, lastExit }
-    if (lastExit?.pid !== state.pid && !(await isAlive(state))) {
-      await delay(kRecordDelayMs)
-      lastExit = await readExit(dir)
-      if (lastExit?.pid !== state.pid) lastExit = undefined
-      return { record, state: ended(state, lastExit), lastExit }
+  /** Does something that nobody waits for but {@link settle}. */
+  inBackground(work: Promise<unknown>): void {
+    const done = work.catch(() => undefined).finally(() => this.#background.delete(done))
+    this.#background.add(done)
+  }
+
+  /** Waits until nothing goes on in the background. */
+  async settle(): Promise<void> {
+    while (this.#background.size > 0) await Promise.all(this.#background)
+  }
+
+  /** Keeps the end of a container that is removed by itself for those of this process who ask later. */
+  remember(stored: StoredContainer): void {
+    const [oldest] = this.#remembered.keys()
+    if (oldest !== undefined && this.#remembered.size >= kMaxRemembered) this.#remembered.delete(oldest)
+    this.#remembered.set(stored.record.id, stored)
+  }
+
+  /** What {@link remember} kept. */
+  remembered(id: string): StoredContainer | undefined {
+    return this.#remembered.get(id)
+  }
+
+  /** A lock that whoever still wants to see how a container ended shares; see {@link ContainerStore.removeEnded}. */
+  async onlooker(id: string, signal?: AbortSignal): Promise<FileLock> {
+    return this.#lockFile(id, 'onlookers', { mode: 'read', signal })
+  }
+
+  /** Removes a container that is to be removed once it has ended, if that is so, and nobody looks on any more. */
+  async removeEnded(id: string): Promise<void> {
+    await using _onlookers = await this.#lockFile(id, 'onlookers', { timeoutMs: kOnlookersMs })
+    await using _lock = await this.lock(id)
+    const stored = await this.read(id)
+    if (!stored.state.autoRemove || stored.state.status !== 'exited') return
+    this.remember(stored)
+    await this.remove(id)
+  }
+
+  async #lockFile(id: string, name: string, options: LockOptions): Promise<FileLock> {
+    try {
+      const lock = await acquireLock(this.#native, join(this.directory(id), name), options)
+      // Removed while we waited: then what we have locked is in the trash.
+      if ((await statIfThere(join(this.directory(id), 'state.json'))) !== undefined) return lock
+      await lock.release()
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error
     }
-    if (lastExit?.pid !== state.pid) return { record, state, lastExit: undefined }
-    return { record, state: ended(state, lastExit), lastExit }
+    throw noContainer(id)
   }
 
   async #checkName(name: string, id: string): Promise<void> {
-    for (const other of await this.ids()) {
-      if (other === id) continue
-      const found = await this.read(other).catch(ignoreAbsent)
-      if (found?.state.name !== name) continue
-      const message = `The name ${name} belongs to container ${other.slice(0, 12)}.`
-      throw new ConflictError(message, 'remove or rename that container, or choose another name')
-    }
+    const other = await this.#named(name, await this.ids())
+    if (other === undefined || other === id) return
+    const message = `The name ${name} belongs to container ${other.slice(0, 12)}.`
+    throw new ConflictError(message, 'remove or rename that container, or choose another name')
   }
-}
 
-/** A launcher that was killed takes its containers along and writes nothing. */
-function ended(state: ContainerState, exit: ExitRecord | undefined): ContainerState {
-  const end =
-    exit === undefined
-      ? kUnknownEnd
-      : {
-          exitCode: exit.exitCode ?? 128 + (exit.signal ?? 0),
-          killSignal: exit.signal === null ? null : signalName(exit.signal),
-          oomKilled: exit.oomKills > 0,
-        }
-  const finishedAt = new Date(exit?.finishedMs ?? Date.now()).toISOString()
-  return { ...state, ...end, status: 'exited', pid: null, startTimeTicks: null, bootId: null, finishedAt }
-}
-
-async function isAlive({ pid, startTimeTicks, bootId }: ContainerState): Promise<boolean> {
-  if (pid === null || (bootId !== null && bootId !== (await readBootId()))) return false
-  const status = await processStatus(pid)
-  // A zombie is about to be reaped, and its end to be written down.
-  return status !== undefined && (startTimeTicks === null || status.startTimeTicks === startTimeTicks)
-}
-
-async function readExit(dir: string): Promise<ExitRecord | undefined> {
-  const text = await readIfThere(dir, 'exit')
-  return text === undefined ? undefined : parseExitRecord(text)
-}
-
-async function readIfThere(dir: string, name: string): Promise<string | undefined> {
-  try {
-    return await readFile(join(dir, name), 'utf8')
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
-    throw error
+  /** The one of some containers that has a name. Of each only the state's file is read. */
+  async #named(name: string, ids: readonly string[]): Promise<string | undefined> {
+    const names = await Promise.all(
+      ids.map(async (id) => {
+        const text = await readIfThere(this.directory(id), 'state.json')
+        // What does not even contain it need not be parsed.
+        return text?.includes(JSON.stringify(name)) === true && parseState(text)?.name === name
+      }),
+    )
+    return ids[names.indexOf(true)]
   }
 }
 

@@ -28,6 +28,13 @@ export interface ContainerCreateOptions<E = unknown> extends RecordedOptions {
   platform?: string | undefined
   /** Whether it goes on when this process ends. @default false: it ends with this process, however that ends */
   detached?: boolean | undefined
+  /**
+   * Whether it is removed once it has ended: by the process that started it, else by the next {@link Engine.open} or
+   * {@link Container.list} on the root.
+   *
+   * @default false
+   */
+  autoRemove?: boolean | undefined
   logs?: LogOptions | undefined
   /** Aborting ends the wait for what this call does. */
   signal?: AbortSignal | undefined
@@ -38,6 +45,7 @@ export interface ContainerCreateOptions<E = unknown> extends RecordedOptions {
 /** The part of a record that options decide. */
 export type CheckedCreateOptions = Pick<ContainerRecord, 'command' | 'options' | 'detached' | 'logs'> & {
   readonly name: string | undefined
+  readonly autoRemove: boolean
 }
 
 const kOneCallOnly = [
@@ -62,7 +70,7 @@ export function checkCreateOptions(options: ContainerCreateOptions): CheckedCrea
   for (const name of kOneCallOnly) {
     if (name in options) throw new InvalidOptionError(name, 'no such option here', options[name as 'name'], kUseRun)
   }
-  const { command, name, platform, detached, logs, signal, engine, ...rest } = options
+  const { command, name, platform, detached, autoRemove, logs, signal, engine, ...rest } = options
   // Also names that are not known.
   normalizeContainerOptions(command, { ...rest, name, platform, signal })
   return {
@@ -70,6 +78,7 @@ export function checkCreateOptions(options: ContainerCreateOptions): CheckedCrea
     // Plain data from here on, that nobody can change any more.
     options: toRecorded(structuredClone(rest)),
     detached: checkBoolean('detached', detached, false),
+    autoRemove: checkBoolean('autoRemove', autoRemove, false),
     logs: checkLogs(logs),
     name,
   }

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
-import { ContainerStateError } from '../errors.ts'
+import { orAborted } from '../async/or-aborted.ts'
+import { ContainerStateError, NotFoundError } from '../errors.ts'
 import type { Native } from '../launcher/native.ts'
 import { isErrno } from '../store/atomic.ts'
 import { pause } from '../store/lock.ts'
 import type { ContainerStore, StoredContainer } from './container-store.ts'
 import { processStatus } from './process-status.ts'
+import { isActive } from './resolve-state.ts'
 
 const kSigkill = 9
 const kLive = ['running', 'paused'] as const
-const kRecordPollMs = 5
-const kGoneRetryMs = 10
+/** Its parent writes the end down right after it, unless it has much to do. */
+const kFirstPollMs = 1
+const kLongestPollMs = 50
 
 /** What is needed to end containers and wait for their ends. */
 export interface EndParts {
@@ -19,9 +22,16 @@ export interface EndParts {
   readonly thaw: (id: string) => Promise<void>
 }
 
+/** How to stop a container. */
+export interface StopSettings {
+  readonly stopSignal: number
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+}
+
 /** Whether a container has processes. */
 export function isLive({ state }: StoredContainer): boolean {
-  return kLive.some((status) => status === state.status)
+  return isActive(state)
 }
 
 /**
@@ -35,40 +45,70 @@ export async function signalStored(parts: EndParts, id: string, signal: number):
     throw new ContainerStateError(`container ${stored.state.name}`, stored.state.status, 'signal', kLive)
   }
   await send(parts, stored, signal)
+  // A frozen process of cgroup v1 dies only once it goes on.
+  if (stored.state.status === 'paused' && signal === kSigkill) await parts.thaw(id)
 }
 
 /**
- * Ends a container: its stop signal, and SIGKILL when that has not helped in time. One that has ended is no error.
+ * Ends a container: its stop signal, and SIGKILL when that has not helped in time. One that has ended is no error; one that is
+ * paused goes on.
  *
  * @throws {NotFoundError} when it is gone. @throws `signal.reason` on abort; the container may end all the same.
  */
-export async function stopStored(
-  parts: EndParts,
-  id: string,
-  { stopSignal, timeoutMs, signal }: { stopSignal: number; timeoutMs: number; signal?: AbortSignal | undefined },
-): Promise<void> {
+export async function stopStored(parts: EndParts, id: string, settings: StopSettings): Promise<void> {
+  settings.signal?.throwIfAborted()
   const stored = await parts.containers.read(id)
   if (!isLive(stored)) return
-  const before = stored.state.pid
-  await send(parts, stored, stopSignal)
-  if (stored.state.status === 'paused') await parts.thaw(id)
-  const patience = AbortSignal.timeout(timeoutMs)
+  await ignoreRemoval(parts.containers, id, async () => {
+    await send(parts, stored, settings.stopSignal)
+    if (stored.state.status === 'paused') await parts.thaw(id)
+    if (await endsInTime(parts, stored, settings)) return
+    const again = await parts.containers.read(id)
+    // Somebody may have started it again meanwhile: that is not the one we were asked to stop.
+    if (!isLive(again) || again.state.pid !== stored.state.pid) return
+    await send(parts, again, kSigkill)
+    if (again.state.status === 'paused') await parts.thaw(id)
+    await waitForEnd(parts, id, { signal: settings.signal, pid: stored.state.pid })
+  })
+}
+
+/** @returns whether it has ended before it is time for SIGKILL. */
+async function endsInTime(
+  parts: EndParts,
+  { record, state }: StoredContainer,
+  { timeoutMs, signal }: StopSettings,
+): Promise<boolean> {
   const stopping = new AbortController()
   const stop = (): void => stopping.abort()
-  patience.addEventListener('abort', stop, { once: true })
+  const timer = setTimeout(stop, timeoutMs)
   signal?.addEventListener('abort', stop, { once: true })
   try {
-    if (await waitForEnd(parts, id, stopping.signal).then(() => true, isAborted(stopping.signal))) return
+    await waitForEnd(parts, record.id, { signal: stopping.signal, pid: state.pid })
+    return true
+  } catch (error) {
+    if (!stopping.signal.aborted) throw error
+    signal?.throwIfAborted()
+    return false
   } finally {
-    patience.removeEventListener('abort', stop)
+    clearTimeout(timer)
     signal?.removeEventListener('abort', stop)
   }
-  signal?.throwIfAborted()
-  const again = await parts.containers.read(id)
-  // Somebody may have started it again meanwhile: that is not the one we were asked to stop.
-  if (!isLive(again) || again.state.pid !== before) return
-  await send(parts, again, kSigkill)
-  await waitForEnd(parts, id, signal)
+}
+
+/** What is removed by itself may be gone before we look. */
+async function ignoreRemoval(containers: ContainerStore, id: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || containers.remembered(id) === undefined) throw error
+  }
+}
+
+/** What {@link waitForEnd} waits for. */
+export interface EndWait {
+  readonly signal?: AbortSignal | undefined
+  /** Only this run counts: another one that was started meanwhile is not waited for. */
+  readonly pid?: number | null
 }
 
 /**
@@ -76,15 +116,15 @@ export async function stopStored(
  *
  * @throws {NotFoundError} when it is gone. @throws `signal.reason` on abort.
  */
-export async function waitForEnd(parts: EndParts, id: string, signal?: AbortSignal): Promise<StoredContainer> {
-  for (;;) {
+export async function waitForEnd(parts: EndParts, id: string, wait: EndWait = {}): Promise<StoredContainer> {
+  const { signal } = wait
+  for (let pauseMs = 0; ; pauseMs = Math.min(pauseMs * 2 || kFirstPollMs, kLongestPollMs)) {
     signal?.throwIfAborted()
     const stored = await parts.containers.read(id)
     const { pid } = stored.state
-    if (!isLive(stored) || pid === null) return stored
+    if (!isLive(stored) || pid === null || (wait.pid !== undefined && pid !== wait.pid)) return stored
+    if (pauseMs > 0) await pause(pauseMs, signal)
     await processEnd(parts.native, pid, signal)
-    // Its parent writes the end down right after it.
-    await pause(kRecordPollMs, signal)
   }
 }
 
@@ -93,24 +133,25 @@ async function processEnd(native: Native, pid: number, signal: AbortSignal | und
   try {
     fd = native.pidfdOpen(pid)
   } catch (error) {
-    if (!isErrno(error, 'ESRCH', 'ENOSYS')) throw error
-    return await pause(kGoneRetryMs, signal)
+    // Gone; or a kernel without pidfds, where we look now and then.
+    if (isErrno(error, 'ESRCH', 'ENOSYS')) return
+    throw error
   }
-  await new Promise<void>((resolve, reject) => {
-    const watch = new native.Watch(fd, () => {
-      signal?.removeEventListener('abort', onAbort)
-      resolve()
-    })
-    const onAbort = (): void => {
-      watch.close()
-      reject(signal?.reason)
-    }
-    signal?.addEventListener('abort', onAbort, { once: true })
+  let stopWatching = (): void => {}
+  const ended = new Promise<void>((resolve) => {
+    const watch = new native.Watch(fd, resolve)
+    stopWatching = () => watch.close()
   })
+  try {
+    await orAborted(ended, signal)
+  } catch (error) {
+    stopWatching()
+    throw error
+  }
 }
 
-async function send(parts: EndParts, { record, state }: StoredContainer, signal: number): Promise<void> {
-  const { pid, startTimeTicks, status } = state
+async function send(parts: EndParts, { state }: StoredContainer, signal: number): Promise<void> {
+  const { pid, startTimeTicks } = state
   if (pid === null) return
   let fd: number
   try {
@@ -128,14 +169,5 @@ async function send(parts: EndParts, { record, state }: StoredContainer, signal:
     if (!isErrno(error, 'ESRCH')) throw error
   } finally {
     parts.native.close(fd)
-  }
-  // A frozen process of v1 dies only once it goes on.
-  if (status === 'paused' && signal === kSigkill) await parts.thaw(record.id)
-}
-
-function isAborted(signal: AbortSignal): (error: unknown) => false {
-  return (error) => {
-    if (signal.aborted) return false
-    throw error
   }
 }

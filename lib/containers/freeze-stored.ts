@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
-import { ContainerStateError, UnsupportedHostError } from '../errors.ts'
+import { ContainerStateError, NotFoundError, UnsupportedHostError } from '../errors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
+import { isErrno } from '../store/atomic.ts'
 import type { ContainerStore } from './container-store.ts'
+import { isLive } from './end-stored.ts'
+import { processStatus } from './process-status.ts'
 
 /**
  * Stops all processes of a container where they are, or lets them go on.
@@ -18,20 +21,54 @@ export async function freezeStored(
   const { state } = await containers.read(id)
   const [from, to] = operation === 'pause' ? (['running', 'paused'] as const) : (['paused', 'running'] as const)
   if (state.status !== from) throw new ContainerStateError(`container ${state.name}`, state.status, operation, [from])
-  const cgroup = await runtime.host.driver.open(id)
-  if (cgroup === undefined) {
-    throw new UnsupportedHostError(
-      'the freezer',
-      `container ${state.name} has no cgroup`,
-      'mount the cgroup file systems',
-    )
+  try {
+    // Whoever is killed in between leaves one that is called paused and runs, which does no harm; what is frozen and is called
+    // running would not end by any signal.
+    if (operation === 'pause') await containers.write(id, { ...state, status: to })
+    await setFrozen(runtime, id, state.name, operation === 'pause')
+    if (operation === 'resume') await containers.write(id, { ...state, status: to })
+  } catch (error) {
+    if (await hasEnded(containers, id)) {
+      throw new ContainerStateError(`container ${state.name}`, 'exited', operation, [from])
+    }
+    await containers.write(id, state)
+    throw error
   }
-  if (operation === 'pause') await cgroup.freeze()
-  else await cgroup.thaw()
-  await containers.write(id, { ...state, status: to })
 }
 
-/** Lets the processes of a container go on, where it has a cgroup. The state is the caller's. */
+/** Whether its process has ended, be it that nobody has written that down yet. */
+async function hasEnded(containers: ContainerStore, id: string): Promise<boolean> {
+  const now = await containers.read(id)
+  return !isLive(now) || now.state.pid === null || (await processStatus(now.state.pid))?.isZombie !== false
+}
+
+async function setFrozen(runtime: Runtime, id: string, name: string, frozen: boolean): Promise<void> {
+  const cgroup = await runtime.host.driver.open(id)
+  if (cgroup === undefined) {
+    const probe = `container ${name} has no cgroup`
+    throw new UnsupportedHostError('the freezer', probe, 'mount the cgroup file systems')
+  }
+  if (frozen) await cgroup.freeze()
+  else await cgroup.thaw()
+}
+
+/** Lets a container go on that is paused, whoever asks; any other one is left alone. */
+export async function resumeIfPaused(containers: ContainerStore, runtime: Runtime, id: string): Promise<void> {
+  try {
+    await freezeStored(containers, runtime, id, 'resume')
+  } catch (error) {
+    // It has ended, and its cgroup has gone; or somebody else was first.
+    const harmless = [ContainerStateError, NotFoundError, UnsupportedHostError]
+    if (!harmless.some((kind) => error instanceof kind)) throw error
+  }
+}
+
+/** Lets the processes of a container go on that has been killed, so that they can die. The state is the caller's. */
 export async function thaw(runtime: Runtime, id: string): Promise<void> {
-  await (await runtime.host.driver.open(id))?.thaw()
+  try {
+    await (await runtime.host.driver.open(id))?.thaw()
+  } catch (error) {
+    // Its cgroup goes as soon as it has died.
+    if (!(error instanceof UnsupportedHostError || isErrno(error, 'ENOENT', 'ENODEV'))) throw error
+  }
 }

@@ -21,6 +21,8 @@ export interface LogRecord {
 
 const kSpace = 0x20
 const kMaxLineBytes = 1024 * 1024
+/** Pieces of a line that goes on have this size: native/log_writer.h. A shorter one ends a stream in the middle of a line. */
+const kPieceBytes = 16 * 1024
 
 /**
  * Reads one record of the CRI log format, without its newline.
@@ -46,16 +48,31 @@ export class LineJoiner {
 
   /** @returns the line that this record completes. */
   push(record: LogRecord): LogLine | undefined {
-    const { stream } = record
+    const { stream, isWhole } = record
     // A copy: what it is part of is read into again.
     this.#pieces[stream].push({ ...record, text: Buffer.from(record.text) })
     this.#bytes[stream] += record.text.length
-    return record.isWhole || this.#bytes[stream] >= kMaxLineBytes ? this.#take(stream, !record.isWhole) : undefined
+    if (isWhole || record.text.length < kPieceBytes) return this.#take(stream, !isWhole)
+    return this.#bytes[stream] >= kMaxLineBytes ? this.#takeCharacters(stream) : undefined
   }
 
-  /** Lines without end, once no more can come. */
+  /** Lines without end, once no more can come, or what came after them is lost. */
   end(): LogLine[] {
     return (['stdout', 'stderr'] as const).flatMap((stream) => this.#take(stream, true) ?? [])
+  }
+
+  /** All but a character that is not whole yet. */
+  #takeCharacters(stream: 'stdout' | 'stderr'): LogLine | undefined {
+    const last = this.#pieces[stream].pop()
+    if (last === undefined) return undefined
+    const size = last.text.length - unfinishedBytes(last.text)
+    this.#pieces[stream].push({ ...last, text: last.text.subarray(0, size) })
+    const line = this.#take(stream, true)
+    if (size < last.text.length) {
+      this.#pieces[stream].push({ ...last, text: last.text.subarray(size) })
+      this.#bytes[stream] = last.text.length - size
+    }
+    return line
   }
 
   #take(stream: 'stdout' | 'stderr', partial: boolean): LogLine | undefined {
@@ -66,4 +83,15 @@ export class LineJoiner {
     this.#bytes[stream] = 0
     return { stream, time, line: Buffer.concat(pieces.map(({ text }) => text)).toString(), partial }
   }
+}
+
+/** Bytes at the end that begin a character of UTF-8 and do not end it. */
+function unfinishedBytes(text: Buffer): number {
+  for (let count = 1; count <= 3 && count <= text.length; count++) {
+    const byte = text[text.length - count] ?? 0
+    if (byte < 0x80) return 0
+    // The byte that a character starts with says how long it is.
+    if (byte >= 0xc0) return (byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2) > count ? count : 0
+  }
+  return 0
 }

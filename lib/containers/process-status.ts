@@ -6,6 +6,7 @@ import { isErrno } from '../store/atomic.ts'
 export interface ProcessStatus {
   /** Whether it has ended and waits for its parent. */
   readonly isZombie: boolean
+  readonly parent: number
   /** Clock ticks since boot. */
   readonly startTimeTicks: number
 }
@@ -21,9 +22,20 @@ export async function processStatus(pid: number): Promise<ProcessStatus | undefi
     const text = await readFile(`/proc/${pid}/stat`, 'latin1')
     // The second field is the command in parentheses, and may contain anything, parentheses too.
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    return { isZombie: fields[0] === 'Z' || fields[0] === 'X', startTimeTicks: Number(fields[19]) }
+    const isZombie = fields[0] === 'Z' || fields[0] === 'X'
+    return { isZombie, parent: Number(fields[1]), startTimeTicks: Number(fields[19]) }
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined
+    throw error
+  }
+}
+
+/** Whether a process is a launcher. */
+export async function isLauncher(pid: number): Promise<boolean> {
+  try {
+    return (await readFile(`/proc/${pid}/comm`, 'latin1')) === 'wherry-launcher\n'
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return false
     throw error
   }
 }

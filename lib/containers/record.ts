@@ -70,6 +70,8 @@ export interface ContainerState {
   readonly oomKilled: boolean
   /** Why the last start failed. */
   readonly error: string | null
+  /** Whether it is removed once it has ended. */
+  readonly autoRemove: boolean
 }
 
 const recordSchema = v.looseObject({
@@ -101,6 +103,7 @@ const stateSchema = v.looseObject({
   killSignal: v.nullable(v.string()),
   oomKilled: v.boolean(),
   error: v.nullable(v.string()),
+  autoRemove: v.boolean(),
 })
 
 /** @returns `undefined` for anything that is no record: files of this directory are ours, but a disk may lose bytes. */

@@ -6,6 +6,7 @@ import type { Cgroup } from '../cgroup/driver.ts'
 import { ContainerStartError, ContainerStateError } from '../errors.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { normalizeContainerOptions } from '../options/container-options.ts'
+import { removeCgroup } from '../runtime/dead-cgroups.ts'
 import { PlanDescriptors } from '../runtime/descriptors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Slot } from '../runtime/slot.ts'
@@ -16,6 +17,7 @@ import type { ContainerStore, StoredContainer } from './container-store.ts'
 import { processStatus } from './process-status.ts'
 import type { ContainerRecord, ContainerState } from './record.ts'
 import { toOptions } from './recorded-options.ts'
+import { superviseChild } from './supervise.ts'
 
 const kStartable = ['created', 'exited'] as const
 /** -1 as the kernel reads it. */
@@ -30,17 +32,22 @@ const kKeepGroup = 0xffffffff
 export async function startStored(containers: ContainerStore, runtime: Runtime, id: string): Promise<void> {
   await using _lock = await containers.lock(id)
   const stored = await containers.read(id)
-  const { record, state } = stored
+  const { state } = stored
   if (!kStartable.some((status) => status === state.status)) {
     throw new ContainerStateError(`container ${state.name}`, state.status, 'start', kStartable)
   }
-  await containers.clearExit(id)
+  // What the record of the last end says must be in the state before that record goes.
+  if (stored.lastExit !== undefined) await containers.write(id, state)
+  await removeCgroup(runtime.host.driver, id)
   // The launcher's word is all that we wait for: nothing else keeps the event loop going.
   runtime.launcher.hold()
+  const tried: Slot[] = []
   try {
-    const slot = await startProgram(containers, runtime, stored)
-    watchEnd(runtime, slot, record.detached)
+    const slot = await startProgram(containers, runtime, stored, (made) => tried.push(made))
+    watchEnd(containers, runtime, slot, stored)
   } catch (error) {
+    // The end of what did not start is no end of the container.
+    for (const { child } of tried) await child.exited
     await noteFailure(containers, stored, error)
     throw error
   } finally {
@@ -52,6 +59,7 @@ async function startProgram(
   containers: ContainerStore,
   runtime: Runtime,
   { record, state }: StoredContainer,
+  onSlot: (slot: Slot) => void,
 ): Promise<Slot> {
   const dir = containers.directory(record.id)
   const output = new LogPipes(runtime)
@@ -62,10 +70,11 @@ async function startProgram(
       options: normalizeContainerOptions(record.command, toOptions(record.options)),
       connect: (descriptors, owner) => output.connect(descriptors, owner),
       descriptors: new PlanDescriptors(runtime.native),
-      onSlot: () => undefined,
+      onSlot,
       place: { id: record.id, scratch: { dir, upper: join(dir, 'upper'), work: join(dir, 'work') } },
       beforeProgram: async (made) => {
         // Before the program runs: whoever is killed from here on leaves a state that tells what there is to look after.
+        await containers.clearExit(record.id)
         await containers.write(record.id, await runningState(state, made.child.pid))
         await handOver(runtime, record, dir, made, output)
       },
@@ -104,14 +113,15 @@ class LogPipes {
 }
 
 async function handOver(
-  { launcher, host }: Runtime,
+  runtime: Runtime,
   { detached, logs }: ContainerRecord,
   dir: string,
   { child, cgroup }: Slot,
   output: LogPipes,
 ): Promise<void> {
   await using directory: FileHandle = await open(dir, constants.O_RDONLY | constants.O_DIRECTORY)
-  launcher.supervise(
+  await superviseChild(
+    runtime,
     {
       pid: child.pid,
       detached,
@@ -120,7 +130,7 @@ async function handOver(
       maxLogBytes: logs.maxBytes,
       maxLogFiles: logs.maxFiles,
       cgroups: cgroup.dirs,
-      oomFiles: oomFiles(cgroup, host.world.version === 'v2'),
+      oomFiles: oomFiles(cgroup, runtime.host.world.version === 'v2'),
     },
     [directory.fd, ...output.ours],
   )
@@ -161,18 +171,26 @@ async function noteFailure(
   const exitCode = error instanceof ContainerStartError ? error.exitCode : state.exitCode
   const message = error instanceof Error ? error.message : String(error)
   try {
+    await containers.clearExit(record.id)
     await containers.write(record.id, { ...state, exitCode, error: message })
   } catch {
     // The reason why it did not start says more; a state that says 'running' is seen through by its process.
   }
 }
 
-/** Keeps this process alive while an attached container runs, as a child process would. */
-function watchEnd({ launcher }: Runtime, { child }: Slot, detached: boolean): void {
+/** Keeps this process alive while an attached container runs, as a child process would; and removes what is to be removed. */
+function watchEnd(
+  containers: ContainerStore,
+  { launcher }: Runtime,
+  { child }: Slot,
+  { record, state }: StoredContainer,
+): void {
+  const { id, detached } = record
   if (!detached) launcher.hold()
   void child.exited.then(() => {
     if (!detached) launcher.unhold()
     child.release()
+    if (state.autoRemove) containers.inBackground(containers.removeEnded(id))
   })
 }
 

@@ -14,6 +14,8 @@ const containerStateSchema = v.looseObject({
   bootId: v.optional(v.nullable(v.string())),
   /** Content that must not be swept: the image's manifest and its layers. */
   content: v.optional(v.array(v.pipe(v.string(), v.check(isDigest)))),
+  /** Whether the container is removed once it has ended. */
+  autoRemove: v.optional(v.boolean()),
 })
 
 export type ContainerState = v.InferOutput<typeof containerStateSchema>
@@ -27,14 +29,6 @@ export async function readContainerState(path: string): Promise<ContainerState |
     if (isErrno(error, 'ENOENT', 'ENOTDIR') || error instanceof SyntaxError) return undefined
     throw error
   }
-}
-
-/** Tells whether the process that a state names still lives; another process may have its pid by now. */
-export async function isRunning(state: ContainerState): Promise<boolean> {
-  if (typeof state.pid !== 'number') return false
-  if (typeof state.bootId === 'string' && state.bootId !== (await readBootId())) return false
-  const ticks = await processStartTicks(state.pid)
-  return ticks !== undefined && (typeof state.startTimeTicks !== 'number' || state.startTimeTicks === ticks)
 }
 
 /**

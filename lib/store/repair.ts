@@ -1,9 +1,10 @@
-import { readdir, readFile, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isActive, readEnd } from '../containers/resolve-state.ts'
 import { isErrno, writeFileAtomic } from './atomic.ts'
-import { isRunning, readContainerState } from './container-state.ts'
+import { readContainerState } from './container-state.ts'
 import type { StoreLayout } from './layout.ts'
-import { tryLockExisting } from './lock.ts'
+import { FileLock, openLockFile, tryLockExisting } from './lock.ts'
 import type { StoreNative } from './native.ts'
 import type { Session } from './session.ts'
 
@@ -23,6 +24,8 @@ export interface RepairReport {
   readonly deadSessions: readonly DeadSession[]
   /** Ids of containers that were marked running and are not. */
   readonly exitedContainers: readonly string[]
+  /** Ids of containers that do not run, and of those what is to be removed once it has ended. */
+  readonly idleContainers: readonly { readonly id: string; readonly isOver: boolean }[]
   /** Paths in tmp/ that the caller deletes: what dead sessions left there, and their directories. */
   readonly trash: readonly string[]
 }
@@ -55,7 +58,13 @@ export async function repairStore(parts: {
   for (const name of tmpNames) {
     if (!live.has(name.split('.')[0] ?? '')) trash.push(join(layout.tmp, name))
   }
-  return { deadSessions, exitedContainers: await repairContainers(layout, session), trash }
+  const containers = await repairContainers(parts)
+  return {
+    deadSessions,
+    exitedContainers: containers.filter(({ isNew }) => isNew).map(({ id }) => id),
+    idleContainers: containers,
+    trash,
+  }
 }
 
 async function takeDeadSession(
@@ -80,21 +89,61 @@ async function takeDeadSession(
   }
 }
 
-async function repairContainers(layout: StoreLayout, session: Session): Promise<string[]> {
-  const exited: string[] = []
-  for (const id of await readdir(layout.containers)) {
-    const path = join(layout.containers, id, 'state.json')
-    const state = await readContainerState(path)
-    if (state === undefined || !isActive(state.status) || (await isRunning(state))) continue
-    const next = { ...state, status: 'exited', pid: null, finishedAt: new Date().toISOString(), exitCode: null }
-    await writeFileAtomic(session.tmpPath('state'), path, `${JSON.stringify(next)}\n`)
-    exited.push(id)
-  }
-  return exited
+interface IdleContainer {
+  readonly id: string
+  readonly isOver: boolean
+  /** Whether it was marked running. */
+  readonly isNew: boolean
 }
 
-function isActive(status: string): boolean {
-  return status === 'running' || status === 'paused'
+async function repairContainers(parts: {
+  layout: StoreLayout
+  native: StoreNative
+  session: Session
+}): Promise<IdleContainer[]> {
+  const ids = await readdir(parts.layout.containers)
+  const idle: IdleContainer[] = []
+  await Promise.all(
+    ids.map(async (id) => {
+      const found = await repairContainer(parts, id)
+      if (found !== undefined) idle.push(found)
+    }),
+  )
+  return idle
+}
+
+async function repairContainer(
+  { layout, native, session }: { layout: StoreLayout; native: StoreNative; session: Session },
+  id: string,
+): Promise<IdleContainer | undefined> {
+  const dir = join(layout.containers, id)
+  const path = join(dir, 'state.json')
+  const before = await readContainerState(path)
+  if (before === undefined) return undefined
+  const isOver = before.autoRemove === true
+  if (!isActive(before)) return { id, isNew: false, isOver: isOver && before.status === 'exited' }
+  if ((await readEnd(dir, before)) === undefined) return undefined
+  // Who holds it is about to write a state of its own.
+  await using lock = await tryLockContainer(native, dir)
+  if (lock === undefined) return undefined
+  const state = await readContainerState(path)
+  const ended = state === undefined || !isActive(state) ? undefined : await readEnd(dir, state)
+  if (ended === undefined) return undefined
+  await writeFileAtomic(session.tmpPath('state'), path, `${JSON.stringify({ ...state, ...ended.end })}\n`)
+  return { id, isNew: true, isOver }
+}
+
+async function tryLockContainer(native: StoreNative, dir: string): Promise<FileLock | undefined> {
+  let file: FileHandle
+  try {
+    file = await openLockFile(join(dir, 'lock'))
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
+    throw error
+  }
+  if (native.ofdLock(file.fd, 'write')) return new FileLock(file)
+  await file.close()
+  return undefined
 }
 
 async function readLines(path: string): Promise<string[]> {

@@ -51,7 +51,7 @@ export class Store {
   readonly #uses: Uses
   readonly #unpacker: LazyUnpacker
   readonly #background = new Set<Promise<void>>()
-  #repaired: RepairReport = { deadSessions: [], exitedContainers: [], trash: [] }
+  #repaired: RepairReport = { deadSessions: [], exitedContainers: [], idleContainers: [], trash: [] }
 
   private constructor(layout: StoreLayout, session: Session, options: StoreOptions) {
     const { native } = options

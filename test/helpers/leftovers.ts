@@ -121,7 +121,10 @@ function descriptors(): string[] {
   return list('/proc/self/fd')
     .map((fd) => readLink(`/proc/self/fd/${fd}`) ?? '')
     .filter((target) => target !== '' && !/^\/proc\/\d+\/fd$/.test(target))
-    .filter((target) => !/^anon_inode:\[(eventpoll|eventfd|io_uring|timerfd)\]$|^\/dev\/(null|urandom)$/.test(target))
+    .filter(
+      (target) =>
+        !/^anon_inode:(\[(eventpoll|eventfd|io_uring|timerfd)\]|inotify)$|^\/dev\/(null|urandom)$/.test(target),
+    )
     .map((target) => target.replace(/:\[\d+\]$/, ''))
 }
 

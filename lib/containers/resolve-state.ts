@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { signalName } from '../oci/signals.ts'
+import { isErrno } from '../store/atomic.ts'
+import { readBootId } from '../store/container-state.ts'
+import { isLauncher, processStatus } from './process-status.ts'
+import { type ExitRecord, parseExitRecord } from './record.ts'
+
+/** What of a state tells whether there is a process. */
+export interface ProcessState {
+  readonly status: string
+  readonly pid?: number | null | undefined
+  readonly startTimeTicks?: number | null | undefined
+  readonly bootId?: string | null | undefined
+}
+
+/** What an end changes in a state. */
+export interface EndedState {
+  readonly status: 'exited'
+  readonly pid: null
+  readonly startTimeTicks: null
+  readonly bootId: null
+  readonly finishedAt: string
+  readonly exitCode: number
+  readonly killSignal: string | null
+  readonly oomKilled: boolean
+}
+
+/** Whether a state says that there are processes. */
+export function isActive({ status }: ProcessState): boolean {
+  return status === 'running' || status === 'paused'
+}
+
+/**
+ * How a container that its state calls running or paused has ended.
+ *
+ * @returns `undefined` while it lives. The record is missing where the launcher was killed and took the container along: then
+ *   nobody saw the end.
+ */
+export async function readEnd(
+  dir: string,
+  state: ProcessState,
+): Promise<{ end: EndedState; record: ExitRecord | undefined } | undefined> {
+  let record = await readExit(dir)
+  if (record?.pid !== state.pid) {
+    if (await isAlive(state)) return undefined
+    // The launcher records first and reaps then: the record of a process that is gone is there.
+    record = await readExit(dir)
+    if (record?.pid !== state.pid) record = undefined
+  }
+  return { end: endOf(record), record }
+}
+
+/** The launcher's record of the last end; `undefined` where there is none. */
+export async function readExit(dir: string): Promise<ExitRecord | undefined> {
+  const text = await readIfThere(dir, 'exit')
+  return text === undefined ? undefined : parseExitRecord(text)
+}
+
+/** A file of a container, which somebody may remove. */
+export async function readIfThere(dir: string, name: string): Promise<string | undefined> {
+  try {
+    return await readFile(join(dir, name), 'utf8')
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
+    throw error
+  }
+}
+
+const kNowhere = { status: 'exited', pid: null, startTimeTicks: null, bootId: null } as const
+const kUnknownEnd = { exitCode: 137, killSignal: 'SIGKILL', oomKilled: false } as const
+
+function endOf(record: ExitRecord | undefined): EndedState {
+  if (record === undefined) return { ...kNowhere, ...kUnknownEnd, finishedAt: new Date().toISOString() }
+  return {
+    ...kNowhere,
+    exitCode: record.exitCode ?? 128 + (record.signal ?? 0),
+    killSignal: record.signal === null ? null : signalName(record.signal),
+    oomKilled: record.oomKills > 0,
+    finishedAt: new Date(record.finishedMs).toISOString(),
+  }
+}
+
+async function isAlive({ pid, startTimeTicks, bootId }: ProcessState): Promise<boolean> {
+  if (typeof pid !== 'number' || (typeof bootId === 'string' && bootId !== (await readBootId()))) return false
+  const status = await processStatus(pid)
+  if (status === undefined) return false
+  if (typeof startTimeTicks === 'number' && status.startTimeTicks !== startTimeTicks) return false
+  // About to be recorded and reaped, unless its launcher was killed: then it waits for an init that may never look.
+  return !status.isZombie || (await isLauncher(status.parent))
+}
