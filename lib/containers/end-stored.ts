@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { allowManyListeners } from '../async/many-listeners.ts'
 import { orAborted } from '../async/or-aborted.ts'
 import { ContainerStateError, NotFoundError } from '../errors.ts'
 import type { Native } from '../launcher/native.ts'
@@ -118,6 +119,7 @@ export interface EndWait {
  */
 export async function waitForEnd(parts: EndParts, id: string, wait: EndWait = {}): Promise<StoredContainer> {
   const { signal } = wait
+  if (signal !== undefined) allowManyListeners(signal)
   for (let pauseMs = 0; ; pauseMs = Math.min(pauseMs * 2 || kFirstPollMs, kLongestPollMs)) {
     signal?.throwIfAborted()
     const stored = await parts.containers.read(id)

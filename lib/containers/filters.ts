@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-import { InvalidOptionError } from '../errors.ts'
+import { InvalidOptionError, InvalidReferenceError } from '../errors.ts'
+import { Reference } from '../oci/reference.ts'
 import { checkNumber, checkObject, checkString } from '../options/checks.ts'
 import type { StoredContainer } from './container-store.ts'
 import type { ContainerStatus } from './record.ts'
@@ -51,9 +52,18 @@ export function labelsOf({ imageConfig, options }: StoredContainer['record']): R
 }
 
 function isMadeFrom({ id, reference }: StoredContainer['record']['image'], ancestor: string): boolean {
-  return (
-    reference === ancestor || (id !== null && (id.startsWith(ancestor) || id.replace(/^\w+:/, '').startsWith(ancestor)))
-  )
+  if (id !== null && (id.startsWith(ancestor) || id.replace(/^\w+:/, '').startsWith(ancestor))) return true
+  return reference !== null && (reference === ancestor || canonical(reference) === canonical(ancestor))
+}
+
+/** With registry and tag. What is no reference fits none. */
+function canonical(text: string): string | symbol {
+  try {
+    return Reference.parse(text).toString()
+  } catch (error) {
+    if (error instanceof InvalidReferenceError) return Symbol(text)
+    throw error
+  }
 }
 
 function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
