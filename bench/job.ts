@@ -17,7 +17,10 @@ export interface LatencySettings {
 
 interface JobBase {
   packageRoot: string
+  /** For the job alone; to be made. */
   directory: string
+  /** For what several jobs use; it is there. */
+  sharedDirectory: string
   resultFile: string
 }
 

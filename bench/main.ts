@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { makeFileSystem } from './file-system.ts'
 import { unmountBelow } from './files.ts'
 import { findPackageRoot } from './fixtures.ts'
 import { collectHostFacts, type HostFacts } from './host-facts.ts'
@@ -16,7 +17,9 @@ import { renderPlot } from './svg.ts'
 import { formatTargets } from './target.ts'
 import { judgeTargets } from './targets.ts'
 
-type WithoutPlace<T> = T extends unknown ? Omit<T, 'packageRoot' | 'directory' | 'resultFile'> : never
+type WithoutPlace<T> = T extends unknown
+  ? Omit<T, 'packageRoot' | 'directory' | 'sharedDirectory' | 'resultFile'>
+  : never
 
 /** Lists the jobs of a run, in order: each is done by a process of its own. */
 function planJobs(options: BenchOptions): WithoutPlace<Job>[] {
@@ -45,23 +48,37 @@ function planJobs(options: BenchOptions): WithoutPlace<Job>[] {
   return jobs
 }
 
-async function measureAll(options: BenchOptions, packageRoot: string, signal: AbortSignal): Promise<JobResult[]> {
+interface Measured {
+  results: JobResult[]
+  /** Descriptions. */
+  fileSystems: Set<string>
+}
+
+async function measureAll(options: BenchOptions, packageRoot: string, signal: AbortSignal): Promise<Measured> {
   const scratch = await mkdtemp(join(tmpdir(), 'wherry-bench-'))
   const results: JobResult[] = []
+  const fileSystems = new Set<string>()
   try {
     // A runtime looks at the root file system as a mapped, unprivileged id: let it pass through.
     await chmod(scratch, 0o711)
     const v2Mount = options.asIs ? undefined : await mountToHide()
     for (const [index, job] of planJobs(options).entries()) {
       if (signal.aborted) break
-      const directory = join(scratch, `job-${index}`)
+      const mountPoint = join(scratch, `job-${index}`)
+      await mkdir(mountPoint)
+      const fileSystem = options.asIs ? undefined : await makeFileSystem(join(scratch, 'file-system'), tmpdir())
+      fileSystems.add(fileSystem?.description ?? 'that of the directory for temporary files, as --as-is says')
+      const image = fileSystem?.image
+      const directory = join(mountPoint, 'files')
       const resultFile = join(scratch, `job-${index}.json`)
       const hideMount = job.kind === 'latency' ? v2Mount : undefined
       process.stderr.write(`${describeJob(job)} …\n`)
-      results.push(await runJob({ ...job, packageRoot, directory, resultFile }, { hideMount, signal }))
-      await rm(directory, { recursive: true, force: true })
+      const place = { hideMount, image, mountPoint, signal }
+      results.push(await runJob({ ...job, packageRoot, directory, sharedDirectory: scratch, resultFile }, place))
+      await rm(mountPoint, { recursive: true, force: true })
+      if (image !== undefined) await rm(image)
     }
-    return results
+    return { results, fileSystems }
   } finally {
     // What a job left mounted that did not end by itself would keep the directory there.
     await unmountBelow(scratch).catch(() => undefined)
@@ -111,8 +128,11 @@ async function main(): Promise<void> {
   const startedAt = new Date()
   const packageRoot = await findPackageRoot(dirname(fileURLToPath(import.meta.url)))
   const host = await collectHostFacts()
-  const results = await measureAll(options, packageRoot, stopping.signal)
-  console.log(`${describeHost(host)}\n\n${formatResults(results)}\n\n${formatTargets(judgeTargets(results))}\n`)
+  const { results, fileSystems } = await measureAll(options, packageRoot, stopping.signal)
+  const files = `Files of subjects: ${[...fileSystems].join('; ')}`
+  console.log(
+    `${describeHost(host)}\n${files}\n\n${formatResults(results)}\n\n${formatTargets(judgeTargets(results))}\n`,
+  )
   const directory = options.outDirectory ?? join(packageRoot, 'bench/results')
   for (const file of await writeResults(directory, startedAt, host, options, results)) console.log(`wrote ${file}`)
   const failures = listFailures(results)

@@ -100,7 +100,7 @@ const kShort = {
   firstSizeOnly: ['dockerd'],
   latency: { rounds: 30, sequentialRuns: 40, concurrentRuns: 40, slowEvery: 10 },
   enduranceRuns: 300,
-  p3Rounds: 3,
+  p3Rounds: 2,
 }
 
 function chooseFrom<T extends string>(option: string, text: string | undefined, known: readonly T[]): readonly T[] {

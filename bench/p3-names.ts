@@ -6,7 +6,7 @@ export const kAtOnce = 3
 
 export const kUnpackNames = {
   ours: 'wherry',
-  oursUnsynced: 'wherry, not synced',
+  oursSynced: 'wherry, synced',
   tar: 'GNU tar',
   tarSynced: 'GNU tar, sync -f',
 } as const

@@ -8,10 +8,20 @@ import type { Job, JobResult } from './job.ts'
 import { cgroupNameOf } from './subject.ts'
 import { kCatalogue } from './subjects/catalogue.ts'
 
+/** All of it goes with the namespace, however the process ends. */
+const kEnter = `
+if [ -n "$0" ]; then umount "$0"; fi
+if [ -n "$1" ]; then mount -o loop "$1" "$2"; fi
+shift 2
+exec "$@"`
+
 /** What a job's process is started with. */
 export interface RunJobOptions {
   /** Hides this mount point in a mount namespace of the job's own. */
   hideMount: string | undefined
+  /** A file system to mount at `mountPoint` there. */
+  image: string | undefined
+  mountPoint: string
   signal: AbortSignal
 }
 
@@ -19,11 +29,12 @@ export interface RunJobOptions {
  * Runs a job in a process of its own, which ends before this resolves.
  * @throws {Error} when the process ends otherwise than with exit code 0
  */
-export async function runJob(job: Job, { hideMount, signal }: RunJobOptions): Promise<JobResult> {
+export async function runJob(job: Job, options: RunJobOptions): Promise<JobResult> {
+  const { hideMount, image, mountPoint, signal } = options
   const worker = fileURLToPath(new URL('./worker.js', import.meta.url))
   const node = [process.execPath, '--expose-gc', worker, JSON.stringify(job)]
-  const hidden = ['unshare', '--mount', 'sh', '-c', 'umount "$0" && exec "$@"', hideMount ?? '', ...node]
-  const [file = '', ...args] = hideMount === undefined ? node : hidden
+  const inNamespace = ['unshare', '--mount', 'sh', '-ec', kEnter, hideMount ?? '', image ?? '', mountPoint, ...node]
+  const [file = '', ...args] = hideMount === undefined && image === undefined ? node : inNamespace
   const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit'] })
   const stop = () => child.kill('SIGTERM')
   signal.addEventListener('abort', stop, { once: true })

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // P3: from a registry on loopback to ready-to-run, and the way there, beside podman, skopeo with umoci, and GNU tar.
 import { mkdir, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { findExecutable, requireSuccess } from './command.ts'
 import { holdContest } from './contest.ts'
@@ -30,7 +30,7 @@ export async function measureTransfer(job: Job & { kind: 'transfer' }, signal: A
   try {
     await mkdir(directory, { recursive: true })
     await requireTools()
-    const shared = join(dirname(directory), 'layers')
+    const shared = join(job.sharedDirectory, 'layers')
     await findUnpackLayers(shared, signal)
     const missing = await missingRoom(directory, kRoomBytes)
     if (missing !== undefined) throw new SkipError(missing)

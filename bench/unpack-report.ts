@@ -10,7 +10,7 @@ export const kUnpackLimits = { [kUnpackNames.tar]: 1 }
 export function formatUnpack(result: UnpackResult): string {
   const title = [
     'P3, layers unpacked by GNU tar and by wherry, which checks the digests of both forms.',
-    'wherry ends with all on the disk (syncfs), tar does not; the target is judged by that pair.',
+    'Neither waits for the disk: a store marks such layers, and syncs once for all. The target is judged by that pair.',
   ]
   const groups = result.rows.map(({ layers, place, ...row }) => ({
     labels: [layers, place],

@@ -40,7 +40,7 @@ export async function measureUnpack(job: Job & { kind: 'unpack' }, signal: Abort
   const random = seededRandom(job.seed)
   try {
     if (process.geteuid?.() !== 0) return { ...result, skipped: 'owners and devices need root' }
-    const layers = await findUnpackLayers(join(dirname(job.directory), 'layers'), signal)
+    const layers = await findUnpackLayers(join(job.sharedDirectory, 'layers'), signal)
     for (const place of await findPlaces(dirname(job.directory))) {
       const directory = await mkdtemp(join(place.directory, 'wherry-unpack-'))
       try {
@@ -69,7 +69,7 @@ async function findPlaces(own: string): Promise<Place[]> {
       () => false,
     )
   if (await isTmpfs(own)) return [{ name: 'tmpfs', directory: own, inMemory: true }]
-  const places: Place[] = [{ name: 'temporary directory', directory: own, inMemory: false }]
+  const places: Place[] = [{ name: 'disk', directory: own, inMemory: false }]
   if (await isTmpfs(kSharedMemory)) places.push({ name: 'tmpfs', directory: kSharedMemory, inMemory: true })
   return places
 }
@@ -114,9 +114,9 @@ function listContenders(archives: readonly Archive[], { place, unpacker }: Conte
       return () => unpackAll(unpacker, { archives, directory, durable })
     },
   })
-  const inAnyPlace = [ours(kUnpackNames.ours, true), tar(kUnpackNames.tar, false)]
+  const inAnyPlace = [ours(kUnpackNames.ours, false), tar(kUnpackNames.tar, false)]
   if (place.inMemory) return inAnyPlace
-  return [...inAnyPlace, ours(kUnpackNames.oursUnsynced, false), tar(kUnpackNames.tarSynced, true)]
+  return [...inAnyPlace, ours(kUnpackNames.oursSynced, true), tar(kUnpackNames.tarSynced, true)]
 }
 
 /** Digests of both forms are checked, as in a pull. */
