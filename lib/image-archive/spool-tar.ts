@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, open } from 'node:fs/promises'
 import { join, posix } from 'node:path'
-import { Parser, type ReadEntry } from 'tar'
+import type { ReadEntry } from 'tar'
 import { LayerError, WherryError } from '../errors.ts'
 import { finishDigest } from '../oci/digest.ts'
 import { type ArchiveFile, type ArchiveFiles, memberName } from './archive-files.ts'
@@ -36,6 +36,8 @@ export async function spoolTar(
   const { label, dir, signal, onBytes } = options
   await mkdir(dir, { mode: 0o700 })
   const spool = new TarSpool(label, dir, options.limits ?? {}, signal)
+  // Loaded with the first archive: it takes tens of milliseconds, and most processes read none.
+  const { Parser } = await import('tar')
   const parser = new Parser({ strict: true, onReadEntry: (entry) => spool.take(entry) })
   // One controller instead of a promise to race: a race leaves a reaction on the long-lived promise at every turn.
   const failure = new AbortController()
