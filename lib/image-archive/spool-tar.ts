@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, open } from 'node:fs/promises'
 import { join, posix } from 'node:path'
-import type { ReadEntry } from 'tar'
+import type { Parser, ReadEntry } from 'tar'
 import { LayerError, WherryError } from '../errors.ts'
 import { finishDigest } from '../oci/digest.ts'
 import { type ArchiveFile, type ArchiveFiles, memberName } from './archive-files.ts'
@@ -37,8 +37,8 @@ export async function spoolTar(
   await mkdir(dir, { mode: 0o700 })
   const spool = new TarSpool(label, dir, options.limits ?? {}, signal)
   // Loaded with the first archive: it takes tens of milliseconds, and most processes read none.
-  const { Parser } = await import('tar')
-  const parser = new Parser({ strict: true, onReadEntry: (entry) => spool.take(entry) })
+  const tar = await import('tar')
+  const parser = new tar.Parser({ strict: true, onReadEntry: (entry) => spool.take(entry) })
   // One controller instead of a promise to race: a race leaves a reaction on the long-lived promise at every turn.
   const failure = new AbortController()
   parser.on('error', (error: unknown) => failure.abort(error))
