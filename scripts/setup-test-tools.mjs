@@ -19,6 +19,7 @@ const PACKAGES = [
   'mmdebstrap',
   'skopeo',
   'umoci',
+  'libarchive-tools',
   'buildah',
   // registries, and clients to compare with
   'docker-registry',
@@ -30,6 +31,7 @@ const PACKAGES = [
   'bubblewrap',
   // looking and interfering
   'attr',
+  'e2fsprogs',
   'git',
   'procps',
   'strace',
