@@ -19,6 +19,7 @@ import {
   stopSettings,
   waitStored,
 } from './container-management.ts'
+import { ContainerFiles } from './container-with-files.ts'
 import type { ContainerStore, StoredContainer } from './containers/container-store.ts'
 import { type ContainerCreateOptions, checkCreateOptions } from './containers/create-options.ts'
 import { isLive, signalStored, stopStored } from './containers/end-stored.ts'
@@ -49,15 +50,13 @@ const kName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}$/
  * A Linux container. {@link Container.run} makes one for a single command; {@link Container.create} and {@link Container.start} make
  * one that is there until it is removed, for this and every other process on the same root.
  */
-export class Container {
-  /** 64 hexadecimal digits. */
-  readonly id: string
+export class Container extends ContainerFiles {
   readonly #engine: Engine
   #name: string
 
   private constructor(engine: Engine, { record, state }: StoredContainer) {
+    super(engine, record.id)
     this.#engine = engine
-    this.id = record.id
     this.#name = state.name
   }
 

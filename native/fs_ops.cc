@@ -169,4 +169,5 @@ void init_fs_ops(Napi::Env env, Napi::Object exports) {
   wherry::init_fs_io(env, exports);
   wherry::init_fs_file(env, exports);
   wherry::init_fs_pack(env, exports);
+  wherry::init_fs_serve(env, exports);
 }

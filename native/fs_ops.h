@@ -38,6 +38,7 @@ void init_fs_xattr(Napi::Env env, Napi::Object exports);
 void init_fs_io(Napi::Env env, Napi::Object exports);
 void init_fs_file(Napi::Env env, Napi::Object exports);
 void init_fs_pack(Napi::Env env, Napi::Object exports);
+void init_fs_serve(Napi::Env env, Napi::Object exports);
 
 // Opens `path` beneath `dirfd` by openat2, or as below where the kernel has none. O_CLOEXEC is always set.
 // Returns a descriptor, or a negative errno.

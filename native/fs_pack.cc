@@ -92,7 +92,9 @@ bool is_directory(int dirfd, const struct dirent* entry) {
 
 // Returns 0 or an errno; E2BIG when the names take more than `max_bytes`.
 int read_names(int dirfd, size_t max_bytes, std::vector<Name>* names, size_t* total) {
-  const int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // Opened by a process that may, for one that may not: then this open file has to do, which nobody else reads.
+  if (fd < 0 && errno == EACCES) fd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
   if (fd < 0) return errno;
   DIR* dir = fdopendir(fd);
   if (dir == nullptr) {
@@ -100,6 +102,7 @@ int read_names(int dirfd, size_t max_bytes, std::vector<Name>* names, size_t* to
     close(fd);
     return error;
   }
+  rewinddir(dir);
   int error = 0;
   errno = 0;
   for (const struct dirent* entry = readdir(dir); entry != nullptr && error == 0; entry = readdir(dir)) {

@@ -106,7 +106,9 @@ Napi::Value js_readdir(const Napi::CallbackInfo& info) {
   bool ok = true;
   const int dirfd = static_cast<int>(int_arg(info, 0, &ok));
   if (!ok) return info.Env().Undefined();
-  const int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // Opened by a process that may, for one that may not: then this open file has to do, which nobody else reads.
+  if (fd < 0 && errno == EACCES) fd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
   if (fd < 0) return throw_errno(info.Env(), errno, "readdir");
   DIR* dir = fdopendir(fd);
   if (dir == nullptr) {
@@ -114,6 +116,7 @@ Napi::Value js_readdir(const Napi::CallbackInfo& info) {
     close(fd);
     return throw_errno(info.Env(), error, "readdir");
   }
+  rewinddir(dir);
   Napi::Array names = Napi::Array::New(info.Env());
   uint32_t count = 0;
   errno = 0;

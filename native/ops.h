@@ -56,7 +56,8 @@
   X(no_new_privs, 0, 0, 0, 0, 0, false)     \
   X(seccomp, 1, 1, 1, 1, 0, true)           \
   X(init, 0, 0, 0, 0, 0, false)             \
-  X(exec, 0, 0, 4, 4, 0, true)
+  X(exec, 0, 0, 4, 4, 0, true)              \
+  X(serve_files, 2, 2, 0, 0, 3, false)
 
 namespace wherry {
 

@@ -22,6 +22,7 @@ const EFFECT_FOLDERS = new Set([
   'launcher',
   'runtime',
   'containers',
+  'container-files',
   'distribution',
   'registry-server',
   'transfer',
@@ -44,6 +45,7 @@ const NATIVE_IMPORTERS = new Set([
   // Locks Docker's configuration while a login changes it; there is no engine to ask.
   'lib/registry.ts',
   // A worker thread loads its own.
+  'lib/container-files/files-worker.ts',
   'lib/layer/pack-worker.ts',
   'lib/layer/unpack-worker.ts',
 ])

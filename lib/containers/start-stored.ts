@@ -194,7 +194,8 @@ function watchEnd(
   })
 }
 
-function rootfsOf({ store }: Runtime, { rootfs }: ContainerRecord): Rootfs {
+/** Where a container's files come from. */
+export function rootfsOf({ store }: Runtime, { rootfs }: ContainerRecord): Rootfs {
   if (rootfs.kind === 'host') return rootfs
   const diffIds = rootfs.diffIds.filter((text): text is Digest => isDigest(text))
   return { kind: 'layers', layers: diffIds.map((diffId) => ({ dir: store.layers.path(diffId) })) }

@@ -136,7 +136,9 @@ export class LauncherChild {
         if (this.#pendingSignal !== undefined) this.kill(this.#pendingSignal)
         break
       case 'await':
-        this.#settlePrepared?.resolve()
+        // Of the second plan: it waits for requests, and not for a program.
+        if (this.#settlePrepared === undefined) this.#settleStarted?.resolve()
+        else this.#settlePrepared.resolve()
         this.#settlePrepared = undefined
         break
       case 'pty':

@@ -10,6 +10,8 @@ export interface PackTreeOptions {
   /** Names the tree in errors. */
   layer: string
   limits: LayerLimits
+  /** Whether what is mounted in the tree is part of it, but for the kernel's own file systems. */
+  crossMounts?: boolean
   /** Whether what overlayfs marks as deleted becomes a layer's marks. */
   whiteouts: boolean
   idMap: IdMap | undefined

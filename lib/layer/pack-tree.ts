@@ -22,6 +22,11 @@ const kOpaqueMarker = '.wh..wh..opq'
 /** Names of files that shrank are listed up to this number. */
 const kMaxShrunk = 100
 
+/** proc, sysfs, cgroup (both), devpts, mqueue, debugfs, tracefs, securityfs, bpf: what they show is no content. */
+const kKernelFileSystems: ReadonlySet<number> = new Set([
+  0x9fa0, 0x62656572, 0x27e0eb, 0x63677270, 0x1cd1, 0x19800202, 0x64626720, 0x74726163, 0x73636673, 0xcafe4a11,
+])
+
 const kFlags: Readonly<Record<Exclude<FoundEntry['kind'], 'socket'>, TarTypeFlag>> = {
   file: '0',
   symlink: '2',
@@ -70,22 +75,45 @@ export class TreePacker {
     try {
       const root = this.#entries.look(rootFd, '.')
       if (root?.kind === 'directory') yield* this.#directory(root, Buffer.from('.'), '')
-      while (!this.#walk.isDone) {
-        const step = this.#walk.next()
-        if (step === undefined) continue
-        this.#current = step.path
-        yield* this.#reserve(kHeaderRoom + kSmallBytes)
-        const at = this.#fill + this.#guess
-        const entry = this.#entries.read(step.dirFd, step.name, this.#out, at, at + kSmallBytes)
-        // Removed since its directory was listed.
-        if (entry !== undefined) yield* this.#entry(entry, step.name, step.path)
-      }
-      this.#current = undefined
-      yield* this.#put(Buffer.alloc(2 * kBlockBytes))
-      yield this.#out.subarray(0, this.#fill)
+      yield* this.#rest()
     } finally {
       this.close()
     }
+  }
+
+  /**
+   * The archive of one thing in a directory, and of all that is in it, under another name. What is mounted there belongs to it.
+   *
+   * @returns nothing at all when there is no such thing.
+   */
+  *member(dirFd: number, name: Buffer, path: ByteString): Generator<Buffer, boolean, undefined> {
+    try {
+      const entry = this.#entries.look(dirFd, name)
+      if (entry === undefined) return false
+      this.#current = path
+      // Its content was not asked for: it comes by the descriptor.
+      yield* this.#entry({ ...entry, isMount: false }, name, path)
+      yield* this.#rest()
+      return true
+    } finally {
+      this.close()
+    }
+  }
+
+  *#rest(): Generator<Buffer, void, undefined> {
+    while (!this.#walk.isDone) {
+      const step = this.#walk.next()
+      if (step === undefined) continue
+      this.#current = step.path
+      yield* this.#reserve(kHeaderRoom + kSmallBytes)
+      const at = this.#fill + this.#guess
+      const entry = this.#entries.read(step.dirFd, step.name, this.#out, at, at + kSmallBytes)
+      // Removed since its directory was listed.
+      if (entry !== undefined) yield* this.#entry(entry, step.name, step.path)
+    }
+    this.#current = undefined
+    yield* this.#put(Buffer.alloc(2 * kBlockBytes))
+    yield this.#out.subarray(0, this.#fill)
   }
 
   /** Closes what is open. May be called more than once. */
@@ -113,7 +141,7 @@ export class TreePacker {
 
   *#directory(entry: FoundEntry, name: Buffer, path: ByteString): Generator<Buffer, void, undefined> {
     // Given away first, so that it is closed whatever fails; what is mounted there is another tree.
-    if (entry.isMount && path !== '') {
+    if (entry.isMount && path !== '' && !this.#mayCross(entry)) {
       this.#native.close(entry.fd)
       this.summary.skipped++
     } else {
@@ -121,6 +149,10 @@ export class TreePacker {
     }
     yield* this.#put(this.#header(entry, '5', path === '' ? './' : path, ''))
     if (this.#options.whiteouts && isOpaque(entry)) yield* this.#marker(`${path}${kOpaqueMarker}`)
+  }
+
+  #mayCross({ fd }: FoundEntry): boolean {
+    return this.#options.crossMounts === true && !kKernelFileSystems.has(this.#native.fstatfsType(fd))
   }
 
   *#file(

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { FileThreads } from '../container-files/file-threads.ts'
 import { explainFailure } from '../host/explain.ts'
 import { Launcher } from '../launcher/launcher.ts'
 import type { ExplainFailure } from '../launcher/launcher-child.ts'
@@ -33,6 +34,8 @@ export class Runtime {
   readonly mounts: IdMappedMounts
   readonly pool: SlotPool
   readonly seccomp: SeccompCache
+  /** Threads that work on files of containers. */
+  readonly fileThreads = new FileThreads()
   readonly execs: Execs
   /** Layers never change, so neither do the files of users in them; the host's are known by their status. */
   readonly #userFiles = new Map<string, UserFiles>()
@@ -91,6 +94,7 @@ export class Runtime {
   /** Ends prepared children and the launcher, and with it whatever still runs. */
   async close(): Promise<void> {
     this.launcher.hold()
+    await this.fileThreads.close()
     await this.pool.close()
     this.mounts.close()
     this.execs.close()

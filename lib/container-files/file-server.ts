@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+import type { ContainerStore, StoredContainer } from '../containers/container-store.ts'
+import { isLive } from '../containers/end-stored.ts'
+import { processStatus } from '../containers/process-status.ts'
+import type { ContainerRecord } from '../containers/record.ts'
+import { toOptions } from '../containers/recorded-options.ts'
+import { rootfsOf } from '../containers/start-stored.ts'
+import { ContainerStateError } from '../errors.ts'
+import type { LauncherChild } from '../launcher/launcher-child.ts'
+import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
+import { buildServePlan, buildServeStoppedPlan } from '../plan/serve-plan.ts'
+import { PlanDescriptors } from '../runtime/descriptors.ts'
+import { makeFilesSlot } from '../runtime/files-slot.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import { isErrno } from '../store/atomic.ts'
+
+/** A process that serves the files of one container. */
+export interface FileServer {
+  /** For {@link FileThreads}. */
+  readonly socket: number
+  /** Makes the work fail at once. */
+  kill(): void
+  /** Ends the process and waits for it; then the container is as free as before. */
+  close(): Promise<void>
+}
+
+export interface FileServerParts {
+  readonly containers: ContainerStore
+  readonly runtime: Runtime
+}
+
+export interface FileServerOptions {
+  /** Whether files are changed. */
+  readonly write: boolean
+  readonly signal?: AbortSignal | undefined
+}
+
+const kSigkill = 9
+
+/**
+ * Starts a process that serves the files of a container. A running one is entered: it shows its mounts too. For one that does not run
+ * its root file system is mounted, in a namespace of that process, and the container can neither be started nor removed meanwhile.
+ *
+ * @throws {NotFoundError} @throws {ContainerStateError} when it ends just now.
+ */
+export async function openFileServer(
+  parts: FileServerParts,
+  id: string,
+  options: FileServerOptions,
+): Promise<FileServer> {
+  const { launcher } = parts.runtime
+  // The launcher's word is all that we wait for: nothing else keeps the event loop going.
+  launcher.hold()
+  let server: FileServer
+  try {
+    server = await open(parts, id, options)
+  } catch (error) {
+    launcher.unhold()
+    throw error
+  }
+  return {
+    ...server,
+    async close() {
+      try {
+        await server.close()
+      } finally {
+        launcher.unhold()
+      }
+    },
+  }
+}
+
+async function open(parts: FileServerParts, id: string, options: FileServerOptions): Promise<FileServer> {
+  for (;;) {
+    const stored = await parts.containers.read(id)
+    if (isLive(stored)) {
+      const server = await enter(parts, stored)
+      if (server !== undefined) return server
+      continue
+    }
+    const server = await mount(parts, id, options)
+    if (server !== undefined) return server
+  }
+}
+
+/** @returns `undefined` when it has ended. */
+async function enter({ runtime }: FileServerParts, stored: StoredContainer): Promise<FileServer | undefined> {
+  const { native, launcher, host } = runtime
+  const { record, state } = stored
+  const pidfd = await openFirstProcess(runtime, state)
+  if (pidfd === undefined) return undefined
+  const descriptors = new PlanDescriptors(native, 0)
+  const [ours, theirs] = native.fileSocket()
+  try {
+    const plan = buildServePlan({
+      pidfdSlot: descriptors.own(pidfd),
+      socketSlot: descriptors.own(theirs),
+      hasUserNamespace: hasUserNamespace(runtime, record),
+      setsGroups: host.idMapping.mode !== 'deny',
+    })
+    const end = native.duplicate(pidfd)
+    const child = launcher.clone(plan, descriptors.fds)
+    // With the container its files may be started anew: nobody else may be at them then.
+    const watch = new native.Watch(end, () => child.kill(kSigkill))
+    watch.unref()
+    try {
+      await child.prepared
+    } catch (error) {
+      watch.close()
+      if ((await processStatus(state.pid ?? 0)) === undefined) throw endedError(state.name)
+      throw error
+    }
+    return serverOf(runtime, child, ours, async () => watch.close())
+  } catch (error) {
+    native.close(ours)
+    throw error
+  } finally {
+    descriptors.close()
+  }
+}
+
+async function openFirstProcess(
+  { native }: Runtime,
+  { pid, startTimeTicks }: StoredContainer['state'],
+): Promise<number | undefined> {
+  if (pid === null) return undefined
+  let fd: number
+  try {
+    fd = native.pidfdOpen(pid)
+  } catch (error) {
+    if (isErrno(error, 'ESRCH')) return undefined
+    throw error
+  }
+  // With the descriptor in hand the pid cannot change hands any more: now is the time to look whose it is.
+  const found = await processStatus(pid)
+  if (found !== undefined && !found.isZombie && (startTimeTicks === null || found.startTimeTicks === startTimeTicks)) {
+    return fd
+  }
+  native.close(fd)
+  return undefined
+}
+
+/** @returns `undefined` when it has been started meanwhile. */
+async function mount(
+  { containers, runtime }: FileServerParts,
+  id: string,
+  { write, signal }: FileServerOptions,
+): Promise<FileServer | undefined> {
+  const lock = await containers.lock(id, { signal })
+  const { native } = runtime
+  let ours = -1
+  try {
+    const stored = await containers.read(id)
+    if (isLive(stored)) {
+      await lock.release()
+      return undefined
+    }
+    const { record } = stored
+    const { imageConfig, options } = record
+    const slot = await makeFilesSlot(runtime, {
+      rootfs: rootfsOf(runtime, record),
+      imageConfig,
+      options: toOptions(options),
+      dir: containers.directory(id),
+    })
+    const descriptors = new PlanDescriptors(native)
+    try {
+      const [mine, theirs] = native.fileSocket()
+      ours = mine
+      descriptors.own(theirs)
+      const { readOnly } = normalizeContainerOptions(['true'], toOptions(stored.record.options))
+      await slot.child.start(buildServeStoppedPlan(readOnly || !write), descriptors.fds)
+    } catch (error) {
+      slot.child.kill(kSigkill)
+      runtime.pool.discard(slot)
+      throw error
+    } finally {
+      descriptors.close()
+    }
+    return serverOf(runtime, slot.child, ours, async () => {
+      runtime.pool.discard(slot)
+      await lock.release()
+    })
+  } catch (error) {
+    if (ours >= 0) native.close(ours)
+    await lock.release()
+    throw error
+  }
+}
+
+function serverOf({ native }: Runtime, child: LauncherChild, socket: number, after: () => Promise<void>): FileServer {
+  let closing: Promise<void> | undefined
+  const close = async (): Promise<void> => {
+    native.close(socket)
+    // Nothing that it does may go on: its mounts go with it.
+    child.kill(kSigkill)
+    await child.exited
+    child.release()
+    await after()
+  }
+  return {
+    socket,
+    kill: () => child.kill(kSigkill),
+    close() {
+      closing ??= close()
+      return closing
+    },
+  }
+}
+
+function hasUserNamespace({ host }: Runtime, record: ContainerRecord): boolean {
+  return host.facts.uid !== 0 || normalizeContainerOptions(['true'], toOptions(record.options)).userns !== 'host'
+}
+
+function endedError(name: string): ContainerStateError {
+  return new ContainerStateError(`container ${name}`, 'exited', 'work on the files of', [
+    'created',
+    'running',
+    'exited',
+  ])
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+import { kMountAttr } from './mount-words.ts'
+import { type Step, step } from './ops.ts'
+import { kSlot } from './slots.ts'
+
+const kSigkill = 9
+const kCloneNewNs = 0x20000
+const kCloneNewUser = 0x10000000
+/** O_PATH is the same on all architectures. */
+const kOpenPath = 0o10000000
+
+/** What the plan of a process that serves the files of a running container depends on. */
+export interface ServeInput {
+  /** Slot of a pidfd of the container's first process. */
+  pidfdSlot: number
+  socketSlot: number
+  /** Whether the container has a user namespace of its own. */
+  hasUserNamespace: boolean
+  /** Whether groups may be set: not by an ordinary user without a range of ids (user_namespaces(7)). */
+  setsGroups: boolean
+}
+
+/**
+ * Builds the plan of a process that serves the files of a running container: in its mount namespace as its root, but outside of its
+ * pid namespace, so that the container can neither see nor trace it. Pure.
+ */
+export function buildServePlan({ pidfdSlot, socketSlot, hasUserNamespace, setsGroups }: ServeInput): Step[] {
+  return [
+    step('clone', 'create the process', [0, -1], ['', '']),
+    step('pdeathsig', 'end with the launcher', [kSigkill]),
+    step('dumpable', 'hide from ptrace', [0]),
+    // The host's, as long as it is to be found: the container's /proc may be anything.
+    step('open', 'open its own descriptors', [kSlot.proc, -1, kOpenPath, 0], ['/proc/self/fd']),
+    step('setns', "enter the container's namespaces", [
+      pidfdSlot,
+      (hasUserNamespace ? kCloneNewUser : 0) | kCloneNewNs,
+    ]),
+    step('close', 'let go of the container', [pidfdSlot]),
+    ...(hasUserNamespace ? rootSteps(setsGroups) : []),
+    // A change of credentials may have undone both.
+    step('dumpable', 'hide from ptrace', [0]),
+    step('pdeathsig', 'end with the launcher', [kSigkill]),
+    step('serve_files', 'serve files', [socketSlot, kSlot.proc]),
+  ]
+}
+
+function rootSteps(setsGroups: boolean): Step[] {
+  return [
+    ...(setsGroups ? [step('setgroups', 'let go of the groups of the host')] : []),
+    step('setresgid', "become the container's root group", [0]),
+    step('setresuid', "become the container's root", [0]),
+  ]
+}
+
+/** Builds the second plan of a child that was prepared as for a container, and serves its files instead of running it. Pure. */
+export function buildServeStoppedPlan(readOnly: boolean): Step[] {
+  const { root, proc, secondPlan } = kSlot
+  return [
+    step('open', 'open its own descriptors', [proc, -1, kOpenPath, 0], ['/proc/self/fd']),
+    ...(readOnly ? [step('mount_setattr', 'make the root read-only', [root, kMountAttr.readOnly, 0, 0, 0, -1])] : []),
+    step('serve_files', 'serve files', [secondPlan, proc]),
+  ]
+}
