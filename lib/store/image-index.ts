@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
+import { ConflictError } from '../errors.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { type Descriptor, kMediaType, parseIndex } from '../oci/image-config.ts'
+import { type Descriptor, kMaxListBytes, kMaxListed, kMediaType, parseImageList } from '../oci/image-config.ts'
 import { Reference } from '../oci/reference.ts'
 import { isErrno, writeFileAtomic } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
@@ -51,7 +52,7 @@ export class ImageIndex {
     if (version === undefined) return []
     if (this.#cached?.version === version) return this.#cached.entries
     const bytes = await readFile(this.#layout.index)
-    const entries = groupDescriptors(parseIndex(bytes, 'index.json').manifests)
+    const entries = groupDescriptors(parseImageList(bytes, 'index.json').manifests)
     this.#cached = { version, entries }
     return entries
   }
@@ -77,8 +78,13 @@ export class ImageIndex {
   }
 
   async #write(entries: readonly IndexEntry[]): Promise<void> {
-    const index = { schemaVersion: 2, mediaType: kMediaType.index, manifests: entries.flatMap(toDescriptors) }
-    const text = `${JSON.stringify(index, undefined, 2)}\n`
+    const manifests = entries.flatMap(toDescriptors)
+    const text = `${JSON.stringify({ schemaVersion: 2, mediaType: kMediaType.index, manifests }, undefined, 2)}\n`
+    // One that could not be read again would take all images away.
+    if (manifests.length > kMaxListed || Buffer.byteLength(text) > kMaxListBytes) {
+      const room = `${kMaxListed} names, or ${kMaxListBytes} bytes`
+      throw new ConflictError(`The list of images is full: it has room for ${room}.`, 'remove images or tags')
+    }
     await writeFileAtomic(this.#session.tmpPath('index'), this.#layout.index, text, 0o644)
     this.#cached = undefined
   }

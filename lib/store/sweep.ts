@@ -124,25 +124,29 @@ export async function containerContent(layout: StoreLayout): Promise<Digest[]> {
 
 /** Adds everything that an image of the list needs. */
 export async function addImageContent(blobs: BlobStore, entry: IndexEntry, needed: Set<Digest>): Promise<void> {
-  await addContent(blobs, entry.digest, isIndexMediaType(entry.mediaType), needed, 0)
-  if (entry.index !== undefined) await addContent(blobs, entry.index, true, needed, 0)
+  const walk: Walk = { blobs, needed, seen: new Map() }
+  await addContent(walk, entry.digest, isIndexMediaType(entry.mediaType), 0)
+  if (entry.index !== undefined) await addContent(walk, entry.index, true, 0)
+}
+
+interface Walk {
+  readonly blobs: BlobStore
+  readonly needed: Set<Digest>
+  /** What has been looked into, and how deep it was: an index may name one manifest any number of times. */
+  readonly seen: Map<Digest, number>
 }
 
 /** Adds a manifest and everything below it. What cannot be read needs nothing: such an image cannot be used either. */
-async function addContent(
-  blobs: BlobStore,
-  digest: Digest,
-  isIndex: boolean,
-  needed: Set<Digest>,
-  depth: number,
-): Promise<void> {
+async function addContent(walk: Walk, digest: Digest, isIndex: boolean, depth: number): Promise<void> {
+  const { blobs, needed, seen } = walk
   needed.add(digest)
-  if (depth > kMaxIndexDepth) return
+  if (depth > kMaxIndexDepth || depth >= (seen.get(digest) ?? Number.POSITIVE_INFINITY)) return
+  seen.set(digest, depth)
   try {
     const bytes = await blobs.read(digest, kMaxManifestBytes)
     if (isIndex) {
       for (const child of parseIndex(bytes, digest).manifests) {
-        await addContent(blobs, child.digest, isIndexMediaType(child.mediaType), needed, depth + 1)
+        await addContent(walk, child.digest, isIndexMediaType(child.mediaType), depth + 1)
       }
       return
     }

@@ -29,6 +29,8 @@ export class ContentVerifier {
   readonly #report: (path: string, reason: string) => void
   readonly #hashes: boolean
   readonly #signal: AbortSignal | undefined
+  /** Indexes that were looked into, and how deep they were: others may name them any number of times. */
+  readonly #walked = new Map<Digest, number>()
 
   constructor(parts: {
     layout: StoreLayout
@@ -91,9 +93,13 @@ export class ContentVerifier {
   async #index(descriptor: Descriptor, depth: number): Promise<void> {
     const { digest } = descriptor
     this.needed.add(digest)
-    if (!(await this.#hasSize(descriptor))) return
+    if (!(await this.#hasSize(descriptor)) || depth >= (this.#walked.get(digest) ?? Number.POSITIVE_INFINITY)) return
+    this.#walked.set(digest, depth)
     const { manifests } = parseIndex(await this.#blobs.read(digest, kMaxManifestBytes), digest)
-    for (const child of manifests) {
+    const children = new Map<string, Descriptor>()
+    // It may name one any number of times.
+    for (const child of manifests) children.set(`${child.digest} ${child.mediaType} ${child.size}`, child)
+    for (const child of children.values()) {
       // Other platforms may be absent; what is there must be whole.
       if ((await this.#blobs.size(child.digest)) === undefined) continue
       const isIndex = isIndexMediaType(child.mediaType)

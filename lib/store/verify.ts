@@ -3,7 +3,7 @@ import { lstat, readdir, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { geteuid } from 'node:process'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { kMaxManifestBytes, parseIndex } from '../oci/image-config.ts'
+import { kMaxListBytes, parseImageList } from '../oci/image-config.ts'
 import { isErrno } from './atomic.ts'
 import { type BlobStore, readBounded } from './blob-store.ts'
 import { readContainerState } from './container-state.ts'
@@ -149,7 +149,7 @@ class StoreVerifier {
     const path = this.#parts.layout.index
     try {
       const seen = new Set<string>()
-      for (const { annotations } of parseIndex(await readBounded(path, kMaxManifestBytes, path), path).manifests) {
+      for (const { annotations } of parseImageList(await readBounded(path, kMaxListBytes, path), path).manifests) {
         const name = annotations?.[kAnnotation.refName]
         if (name !== undefined && seen.has(name)) this.#fault(path, `gives the name ${name} to two images`)
         if (name !== undefined) seen.add(name)

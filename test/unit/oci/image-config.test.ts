@@ -89,3 +89,27 @@ test('tells compression by the first bytes', () => {
   assert.match(layerMediaType(Buffer.from([0x28, 0xb5, 0x2f, 0xfd])), /tar\+zstd$/)
   assert.match(layerMediaType(Buffer.from('etc/')), /tar$/)
 })
+
+test('refuses documents whose parsing would block everything else', () => {
+  const rootfs = { type: 'layers' }
+  const history = Array.from({ length: 200_000 }, () => ({}))
+  assert.throws(() => parseImageConfig(bytes({ rootfs, history }), 'c'), /has more than 131072 values/)
+  assert.throws(() => parseManifest(Buffer.from('['.repeat(1_000_000)), 'm'), /has more than 131072 values/)
+  assert.equal(parseImageConfig(bytes({ rootfs, history: history.slice(0, 1000) }), 'c').history.length, 1000)
+})
+
+test('drops null fields at any depth, and leaves nulls in lists', () => {
+  const deep = `${'{"a":'.repeat(20_000)}null${'}'.repeat(20_000)}`
+  const text = `{"rootfs":{"type":"layers"},"x":${deep},"config":{"Labels":null,"Healthcheck":{"Test":null}}}`
+  assert.deepEqual(parseImageConfig(Buffer.from(text), 'c').config, { Healthcheck: {} })
+  assert.throws(() => parseImageConfig(bytes({ rootfs: { type: 'layers' }, config: { Env: [null] } }), 'c'), /Env\.0/)
+})
+
+test('refuses a platform that would not fit into the list of images', () => {
+  const rootfs = { type: 'layers' }
+  for (const field of ['os', 'architecture', 'variant']) {
+    assert.throws(() => parseImageConfig(bytes({ rootfs, [field]: 'x'.repeat(129) }), 'c'), new RegExp(`'${field}'`))
+  }
+  const entry = { digest: kDigest, size: 1, platform: { os: 'linux', 'os.version': 'x'.repeat(129) } }
+  assert.throws(() => parseIndex(bytes({ schemaVersion: 2, manifests: [entry] }), 'i'), /os\.version/)
+})
