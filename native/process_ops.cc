@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <memory>
@@ -290,6 +292,36 @@ Napi::Value set_window_size(const Napi::CallbackInfo& info) {
   return result != 0 ? raise(info.Env(), errno, "ioctl(TIOCSWINSZ)") : info.Env().Undefined();
 }
 
+// (fd) -> the settings that the terminal had. Neither what is typed nor what is written is changed on its way from now
+// on.
+Napi::Value make_raw(const Napi::CallbackInfo& info) {
+  termios saved;
+  int fd = int_of(info, 0);
+  if (tcgetattr(fd, &saved) != 0) return raise(info.Env(), errno, "tcgetattr");
+  termios raw = saved;
+  cfmakeraw(&raw);
+  // Not TCSADRAIN: a terminal that somebody has stopped would hold us up.
+  if (tcsetattr(fd, TCSANOW, &raw) != 0) return raise(info.Env(), errno, "tcsetattr");
+  return Napi::Buffer<char>::Copy(info.Env(), reinterpret_cast<const char*>(&saved), sizeof saved);
+}
+
+// (fd, settings from makeRaw)
+Napi::Value restore_terminal(const Napi::CallbackInfo& info) {
+  termios saved;
+  if (info.Length() < 2 || !info[1].IsTypedArray()) return raise(info.Env(), EINVAL, "tcsetattr");
+  auto bytes = info[1].As<Napi::Uint8Array>();
+  if (bytes.ByteLength() != sizeof saved) return raise(info.Env(), EINVAL, "tcsetattr");
+  memcpy(&saved, bytes.Data(), sizeof saved);
+  // A process in the background would be stopped here, unless it blocks the signal.
+  sigset_t stop, old;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTTOU);
+  pthread_sigmask(SIG_BLOCK, &stop, &old);
+  int error = tcsetattr(int_of(info, 0), TCSANOW, &saved) == 0 ? 0 : errno;
+  pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  return error != 0 ? raise(info.Env(), error, "tcsetattr") : info.Env().Undefined();
+}
+
 // () -> names of the operations in wire order
 Napi::Value plan_ops(const Napi::CallbackInfo& info) {
   Napi::Array result = Napi::Array::New(info.Env(), op_count());
@@ -322,6 +354,8 @@ void init_process_ops(Napi::Env env, Napi::Object exports) {
   exports.Set("pidfdSendSignal", Napi::Function::New<pidfd_send_signal>(env));
   exports.Set("reap", Napi::Function::New<reap>(env));
   exports.Set("setWindowSize", Napi::Function::New<set_window_size>(env));
+  exports.Set("makeRaw", Napi::Function::New<make_raw>(env));
+  exports.Set("restoreTerminal", Napi::Function::New<restore_terminal>(env));
   exports.Set("planOps", Napi::Function::New<plan_ops>(env));
   exports.Set("checkPlan", Napi::Function::New<check_plan>(env));
 }

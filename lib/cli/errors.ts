@@ -45,6 +45,7 @@ export interface ErrorReport {
 
 /** Hints of the library are for programs: what they begin with, and what a person is told instead. */
 const kHints: readonly (readonly [start: string, instead: string])[] = [
+  ['Container.list(', "'wherry ps -a' shows all containers"],
   ['Image.list() shows', "'wherry images' shows what is here; 'wherry pull' gets an image from its registry"],
   ["pull it with policy 'missing'", "get it with 'wherry pull'"],
   [

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { Command, type CommanderError } from 'commander'
 import type { Cli } from './cli.ts'
+import { addContainer, addContainers, addMissingCommands } from './commands/container.ts'
 import { addHistory } from './commands/history.ts'
 import { addImage } from './commands/image.ts'
 import { addImages } from './commands/images.ts'
@@ -21,6 +22,7 @@ import { kFailure, kFlagError } from './errors.ts'
 
 const kCommands = [
   addRun,
+  addContainers,
   addPull,
   addPush,
   addImages,
@@ -35,6 +37,7 @@ const kCommands = [
   addLogin,
   addLogout,
   addServeRegistry,
+  addContainer,
   addImage,
   addSystem,
 ]
@@ -66,6 +69,7 @@ export function makeProgram(cli: Cli): Command {
       cli.root = program.opts<{ root?: string }>().root
     })
   for (const add of kCommands) add(program, cli)
+  addMissingCommands(program)
   pointToHelp(program, 'wherry')
   return program
 }

@@ -33,6 +33,14 @@ export async function ask(cli: Cli, question: string, hidden = false): Promise<s
   }
 }
 
+/** Asks whether to go on. @throws {CliError} when the answer is no, or there is nobody to ask. */
+export async function confirm(cli: Cli, warning: string): Promise<void> {
+  if (!cli.stdin.isTTY) throw new CliError(`${warning} There is no terminal to ask on.`, { hint: 'use --force' })
+  cli.tell(`WARNING! ${warning}`)
+  const answer = await ask(cli, 'Are you sure you want to continue? [y/N] ')
+  if (!/^y(es)?$/i.test(answer.trim())) throw new CliError('Nothing was removed.')
+}
+
 /** Everything on standard input but the end of the line, for a password. @throws {CliError} */
 export async function readSecret(cli: Cli): Promise<string> {
   const chunks: Buffer[] = []

@@ -23,18 +23,22 @@ function explain(cli: Cli, error: unknown, words: readonly string[]): number {
   if (error instanceof CommanderError) return exitCodeOf(error)
   // Whoever sent the signal, or closed the pipe, knows.
   if (error instanceof Interrupted) return cli.isOutputLost ? kFailure : signalExitCode(error.killSignal)
-  const wantsJson = words.includes('--json') && !words.includes('run')
+  const command = commandOf(words)
+  const wantsJson = words.includes('--json') && !kWithCommand.includes(command)
   if (wantsJson) cli.stderr.write(`${JSON.stringify({ error: reportError(error) })}\n`)
   else cli.stderr.write(formatError(error, cli.isDebugging))
   const { exitCode } = error as { exitCode?: unknown }
   if (typeof exitCode === 'number') return exitCode
-  return isRun(words) ? kFlagError : kFailure
+  // All errors before the container's own are 125 there.
+  return command === 'run' ? kFlagError : kFailure
 }
 
-/** Whether the command is `run`: all errors before the container's own are 125 there. */
-function isRun(words: readonly string[]): boolean {
-  const command = words[0] === '--root' ? words[2] : words.find((word) => !word.startsWith('-'))
-  return command === 'run'
+/** Commands whose words may be a container's. */
+const kWithCommand: readonly string[] = ['run', 'create', 'exec']
+
+function commandOf(words: readonly string[]): string {
+  const [first = '', second = ''] = words.slice(words[0] === '--root' ? 2 : 0).filter((word) => !word.startsWith('-'))
+  return first === 'container' ? second : first
 }
 
 /** A reader that goes away, as `head` does, ends the work without a word; a full disk ends it with one. */

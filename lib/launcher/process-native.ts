@@ -69,6 +69,10 @@ export interface ProcessNative {
   /** Waits for a child of this process that is ending. */
   reap(pid: number): void
   setWindowSize(fd: number, rows: number, columns: number): void
+  /** Lets bytes through a terminal as they are, both ways. @returns how it was set before. @throws {Error} `ENOTTY`, `EIO` */
+  makeRaw(fd: number): Uint8Array
+  /** Sets a terminal as {@link makeRaw} found it; also from the background. @throws {Error} `EINVAL` for other bytes */
+  restoreTerminal(fd: number, settings: Uint8Array): void
   /** Names of the plan operations in wire order. */
   planOps(): string[]
   /** What is wrong with an encoded plan, or undefined. */

@@ -10,6 +10,7 @@ type TerminalOptions = Pick<NormalizedContainerOptions, 'stdin' | 'stdout' | 'ma
 
 /** Our side of a container's terminal: one stream both ways. */
 export class Terminal {
+  readonly #native: Native
   readonly #stream: StreamedOutput
   /** Apart from the reader: a write that comes too late must not end the reading of what is still there. */
   readonly #input: TerminalInput
@@ -19,6 +20,7 @@ export class Terminal {
   #size = 0
 
   constructor(native: Native, fd: number, options: TerminalOptions, onOverflow: () => void) {
+    this.#native = native
     this.#input = new TerminalInput(native, fd)
     this.#stream = new StreamedOutput(native, fd)
     this.#ended = new Promise((resolve) => {
@@ -26,7 +28,7 @@ export class Terminal {
     })
     this.#readInto(options, onOverflow)
     this.#feed(options)
-    if (options.stdout === 'inherit') this.#follow(native, fd)
+    if (options.stdout === 'inherit') this.#follow(fd)
   }
 
   /** Waits for the end of the output. @returns what was collected */
@@ -62,21 +64,43 @@ export class Terminal {
       this.#undo.push(() => stdin.stream.unpipe(this.#input))
     } else if (stdin.kind === 'inherit') {
       const { stdin: own } = process
-      own.setRawMode?.(true)
+      if (own.isTTY) this.#makeRaw(own.fd)
       own.pipe(this.#input, { end: false })
       this.#undo.push(() => {
         own.unpipe(this.#input)
-        own.setRawMode?.(false)
         own.pause()
       })
     }
   }
 
+  /** Node's own raw mode is for input only: a bare line feed would still return the carriage, and be drawn wrong. */
+  #makeRaw(fd: number): void {
+    let settings: Uint8Array
+    try {
+      settings = this.#native.makeRaw(fd)
+    } catch {
+      // It has hung up; its input ends by itself.
+      return
+    }
+    const restore = (): void => {
+      try {
+        this.#native.restoreTerminal(fd, settings)
+      } catch {
+        // Hung up meanwhile.
+      }
+    }
+    process.once('exit', restore)
+    this.#undo.push(() => {
+      process.off('exit', restore)
+      restore()
+    })
+  }
+
   /** Keeps the window as large as our own. */
-  #follow(native: Native, fd: number): void {
+  #follow(fd: number): void {
     const { stdout } = process
     const resize = (): void => {
-      if (!this.#stream.destroyed && stdout.isTTY) native.setWindowSize(fd, stdout.rows, stdout.columns)
+      if (!this.#stream.destroyed && stdout.isTTY) this.#native.setWindowSize(fd, stdout.rows, stdout.columns)
     }
     resize()
     stdout.on('resize', resize)

@@ -6,7 +6,7 @@ import { parseImageFilters } from '../flags/filter-flags.ts'
 import { collect } from '../flags/parsers.ts'
 import { humanSize } from '../format/human.ts'
 import { shortName } from '../format/names.ts'
-import { ask } from '../prompt.ts'
+import { confirm } from '../prompt.ts'
 import { addHistory } from './history.ts'
 import { addImages } from './images.ts'
 import { addImport } from './import.ts'
@@ -30,7 +30,8 @@ export function addImage(parent: Command, cli: Cli): void {
   const image = parent.command('image').summary('commands for images').description('Commands for images.')
   addImages(image, cli, 'ls')
   addRmi(image, cli, 'rm')
-  for (const add of [addPull, addPush, addTag, addHistory, addInspect, addSave, addLoad, addImport]) add(image, cli)
+  addInspect(image, cli, 'image')
+  for (const add of [addPull, addPush, addTag, addHistory, addSave, addLoad, addImport]) add(image, cli)
   image
     .command('prune')
     .summary('remove images that nobody needs')
@@ -57,11 +58,4 @@ async function prune(cli: Cli, { all, force, filter = [], json }: PruneFlags): P
     }
     cli.print(`Total reclaimed space: ${humanSize(result.reclaimedBytes)}`)
   })
-}
-
-async function confirm(cli: Cli, warning: string): Promise<void> {
-  if (!cli.stdin.isTTY) throw new CliError(`${warning} There is no terminal to ask on.`, { hint: 'use --force' })
-  cli.tell(`WARNING! ${warning}`)
-  const answer = await ask(cli, 'Are you sure you want to continue? [y/N] ')
-  if (!/^y(es)?$/i.test(answer.trim())) throw new CliError('Nothing was removed.')
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { ImageFilters } from '../../index.ts'
+import type { ContainerFilters, ImageFilters } from '../../index.ts'
 import { CliError, kFlagError } from '../errors.ts'
 
 /** Filters of `wherry images` and `wherry image prune`, by Docker's words. */
@@ -37,10 +37,48 @@ export function parseSearchFilters(filters: readonly string[]): SearchFilter {
     const { key, value } = splitFilter(filter)
     if (key === 'is-official') isOfficial = booleanOf(filter, value)
     else if (key !== 'stars') throw unknownFilter(key, ['is-official', 'stars'])
-    else if (/^\d+$/.test(value)) minStars = Number(value)
-    else throw new CliError(`The filter '${filter}' must have a number.`, { exitCode: kFlagError })
+    else minStars = numberOf(filter, value)
   }
   return { minStars, isOfficial }
+}
+
+const kContainerFilters = ['status', 'name', 'id', 'label', 'exited', 'ancestor'] as const
+
+/**
+ * Turns `--filter` of `wherry ps` and `wherry container prune` into what the library takes.
+ *
+ * @param known - Docker's words for those that the command has
+ * @throws {CliError} naming the filter.
+ */
+export function parseContainerFilters(
+  filters: readonly string[],
+  known: readonly string[] = kContainerFilters,
+): ContainerFilters {
+  const result: Record<string, unknown> = {}
+  for (const filter of filters) {
+    const { key, value } = splitFilter(filter)
+    if (!known.includes(key)) throw unknownFilter(key, known)
+    if (key === 'status' || key === 'label') append(result, key, value)
+    else if (result[key] !== undefined || (key === 'exited' && result.exitCode !== undefined)) throw twice(key)
+    else if (key === 'exited') result.exitCode = numberOf(filter, value)
+    else if (key === 'name' && /[\^$*]/.test(value)) {
+      const hint = `--filter name=${value.replace(/[^\w.-]/g, '')}`
+      throw new CliError(`The filter '${filter}' must be a part of the name: patterns are not supported.`, {
+        exitCode: kFlagError,
+        hint,
+      })
+    } else result[key] = value
+  }
+  return result as ContainerFilters
+}
+
+function twice(key: string): CliError {
+  return new CliError(`The filter '${key}' can be given once.`, { exitCode: kFlagError })
+}
+
+function numberOf(filter: string, value: string): number {
+  if (/^\d+$/.test(value)) return Number(value)
+  throw new CliError(`The filter '${filter}' must have a number.`, { exitCode: kFlagError })
 }
 
 function splitFilter(filter: string): { key: string; value: string } {

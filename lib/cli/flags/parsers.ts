@@ -24,6 +24,12 @@ export function parseInteger(value: string): number {
   return number
 }
 
+export function parseSeconds(value: string): number {
+  const seconds = parseNumber(value)
+  if (seconds < 0) throw new InvalidArgumentError('It must be a number of seconds, 0 or more.')
+  return seconds
+}
+
 /** `--format` takes one word so far; Docker's templates do not. */
 export function parseFormat(value: string): 'json' | 'table' {
   if (value === 'json' || value === 'table') return value

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { type Command, Option } from 'commander'
 import { CliError, kFlagError } from '../errors.ts'
-import { collect, parseInteger, parseNumber } from './parsers.ts'
+import { collect, parseInteger, parseNumber, parseSeconds } from './parsers.ts'
+import { addRefusal } from './refusal.ts'
+import { kUnsupported } from './unsupported.ts'
 
-/** Flags of `wherry run`, as commander gives them. */
+/** Flags of `wherry run` and `wherry create`, as commander gives them. */
 export interface RunFlags {
+  rm?: boolean
   interactive?: boolean
   tty?: boolean
   env?: string[]
@@ -43,6 +46,7 @@ export interface RunFlags {
   stopSignal?: string
   stopTimeout?: number
   timeout?: number
+  logOpt?: string[]
   limits?: 'strict' | 'best-effort'
 }
 
@@ -59,20 +63,24 @@ function addProcessFlags(command: Command): void {
   command
     .option('-i, --interactive', 'give the container our standard input')
     .option('-t, --tty', 'give the container a terminal')
-    .option('--rm', 'accepted: the container is always removed when it ends')
+    .option('--rm', 'remove the container once it has ended; without -d that is always so')
     .option('-e, --env <name[=value]>', 'set a variable; NAME alone passes ours on; repeatable', collect)
     .option('--env-file <file>', 'set variables from lines of NAME=value; repeatable', collect)
     .option('-w, --workdir <dir>', 'working directory')
     .option('-u, --user <user[:group]>', 'names or ids')
     .option('--group-add <group>', 'further group; repeatable', collect)
     .option('--entrypoint <program>', "replaces the image's entrypoint; '' for none")
-    .option('--name <name>', 'accepted: the container is gone when this command ends')
-    .option('-l, --label <key[=value]>', 'accepted, as the name; repeatable', collect)
+    .option('--name <name>', 'name to find it by (default: two words)')
+    .option('-l, --label <key[=value]>', 'label to find it by; repeatable', collect)
     .option('-h, --hostname <name>', 'host name inside')
     .option('--init', 'run a small first process that passes signals on and reaps orphans')
-    .option('--stop-signal <signal>', 'sent to the container when we get SIGTERM')
-    .option('--stop-timeout <seconds>', 'end by SIGKILL so long after a signal was passed on', parseNumber)
-    .option('--timeout <seconds>', 'end by SIGKILL after this time', parseNumber)
+    .option('--stop-signal <signal>', 'asks the container to end; in the foreground it is sent for SIGTERM')
+    .option(
+      '--stop-timeout <seconds>',
+      'time from that signal to SIGKILL (default: 10 in the background)',
+      parseSeconds,
+    )
+    .option('--log-opt <name=value>', 'in the background: max-size such as 20m, max-file; repeatable', collect)
 }
 
 function addFileFlags(command: Command): void {
@@ -126,72 +134,5 @@ function parseNetwork(value: string): 'none' | 'host' {
   throw new CliError(`'--network ${value}' is not supported: containers have no network, or the host's.`, {
     exitCode: kFlagError,
     hint: '--network host',
-  })
-}
-
-const kForeground = 'containers run in the foreground'
-const kNoNetworks = "containers have no network, or with '--network host' the host's"
-const kNoHealth = 'health checks are not run'
-
-/** What Docker has and wherry has not. */
-const kUnsupported: readonly (readonly [flags: string, reason: string])[] = [
-  ['-d, --detach', kForeground],
-  ['-a, --attach <stream>', 'standard output and error are always attached'],
-  ['--detach-keys <keys>', kForeground],
-  ['--sig-proxy <boolean>', 'signals are always passed on'],
-  ['--restart <policy>', kForeground],
-  ['-p, --publish <ports>', kNoNetworks],
-  ['-P, --publish-all', kNoNetworks],
-  ['--expose <port>', kNoNetworks],
-  ['--ip <address>', kNoNetworks],
-  ['--ip6 <address>', kNoNetworks],
-  ['--mac-address <address>', kNoNetworks],
-  ['--network-alias <name>', kNoNetworks],
-  ['--link <container>', kNoNetworks],
-  ['--dns-search <domain>', 'only --dns is'],
-  ['--dns-option <option>', 'only --dns is'],
-  ['--domainname <name>', 'only --hostname is'],
-  ['--volumes-from <container>', 'there are no volumes yet'],
-  ['--volume-driver <name>', 'there are no volumes yet'],
-  ['--health-cmd <command>', kNoHealth],
-  ['--health-interval <time>', kNoHealth],
-  ['--health-retries <count>', kNoHealth],
-  ['--health-timeout <time>', kNoHealth],
-  ['--health-start-period <time>', kNoHealth],
-  ['--no-healthcheck', kNoHealth],
-  ['--device <device>', 'devices of the host are not passed on'],
-  ['--device-cgroup-rule <rule>', 'devices of the host are not passed on'],
-  ['--gpus <devices>', 'devices of the host are not passed on'],
-  ['--blkio-weight <weight>', 'input and output are not limited'],
-  ['--device-read-bps <limit>', 'input and output are not limited'],
-  ['--device-write-bps <limit>', 'input and output are not limited'],
-  ['--device-read-iops <limit>', 'input and output are not limited'],
-  ['--device-write-iops <limit>', 'input and output are not limited'],
-  ['--cpu-period <time>', 'use --cpus'],
-  ['--cpu-quota <time>', 'use --cpus'],
-  ['--cpuset-mems <list>', 'only --cpuset-cpus is'],
-  ['--kernel-memory <bytes>', 'kernels do not have it any more'],
-  ['--memory-swappiness <number>', 'only --memory-swap is'],
-  ['--oom-kill-disable', 'use --oom-score-adj'],
-  ['--storage-opt <option>', 'the size of the writable layer is not limited'],
-  ['--ipc <mode>', 'every container has its own'],
-  ['--pid <mode>', 'every container has its own'],
-  ['--uts <mode>', 'every container has its own'],
-  ['--cgroupns <mode>', 'every container has its own'],
-  ['--cgroup-parent <path>', 'wherry finds a place for them'],
-  ['--isolation <technology>', 'it is for Windows'],
-  ['--runtime <name>', 'wherry starts containers itself'],
-  ['--log-driver <name>', 'output goes to this terminal'],
-  ['--log-opt <option>', 'output goes to this terminal'],
-  ['--label-file <file>', 'only --label is'],
-  ['--disable-content-trust', 'signatures are not checked'],
-]
-
-/** A flag that is known, so that its value is not taken for the image, and refused with a reason. */
-function addRefusal(command: Command, flags: string, reason: string): void {
-  const option = new Option(flags).hideHelp()
-  command.addOption(option)
-  command.on(`option:${option.name()}`, () => {
-    throw new CliError(`Docker's '${option.long}' is not supported: ${reason}.`, { exitCode: kFlagError })
   })
 }

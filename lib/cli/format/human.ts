@@ -37,14 +37,19 @@ const kAgeUnits: readonly { readonly below: number; readonly unit: number; reado
   { below: Number.POSITIVE_INFINITY, unit: kYear, name: 'year' },
 ]
 
+/** A time in one unit: `3 days`. */
+export function humanDuration(ms: number): string {
+  if (ms < kSecond) return 'Less than a second'
+  const { unit, name } = kAgeUnits.find(({ below }) => ms < below) ?? { unit: kYear, name: 'year' }
+  const count = Math.floor(ms / unit)
+  if (count === 1 && name === 'minute') return 'About a minute'
+  if (count === 1 && name === 'hour') return 'About an hour'
+  return `${count} ${name}${count === 1 ? '' : 's'}`
+}
+
 /** How long ago something was, in one unit: `3 days ago`. */
 export function humanAge(ageMs: number): string {
-  if (ageMs < kSecond) return 'Less than a second ago'
-  const { unit, name } = kAgeUnits.find(({ below }) => ageMs < below) ?? { unit: kYear, name: 'year' }
-  const count = Math.floor(ageMs / unit)
-  if (count === 1 && name === 'minute') return 'About a minute ago'
-  if (count === 1 && name === 'hour') return 'About an hour ago'
-  return `${count} ${name}${count === 1 ? '' : 's'} ago`
+  return `${humanDuration(ageMs)} ago`
 }
 
 /** The age of an ISO date, which images carry; `N/A` where there is none. */

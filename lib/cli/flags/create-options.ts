@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+import type { CreateOptions, LogOptions } from '../../index.ts'
+import { CliError, kFlagError } from '../errors.ts'
+import type { RunFlags } from './run-flags.ts'
+import { type RunFiles, toRunOptions } from './run-options.ts'
+
+/**
+ * Turns Docker's flags into options of a container that goes on without this process. Pure.
+ *
+ * @throws {CliError} naming the flag, for what only containers in the foreground have.
+ */
+export function toCreateOptions(flags: RunFlags, files: RunFiles): CreateOptions {
+  refuse(flags, ['interactive', 'tty', 'timeout'])
+  const { stopSignal, stopTimeout, rm, logOpt } = flags
+  return {
+    ...(toRunOptions(flags, files) as CreateOptions),
+    detached: true,
+    autoRemove: rm === true,
+    ...(stopSignal === undefined ? {} : { stopSignal }),
+    ...(stopTimeout === undefined ? {} : { stopTimeoutMs: stopTimeout * 1000 }),
+    ...(logOpt === undefined ? {} : { logs: logOptions(logOpt) }),
+  }
+}
+
+function refuse(flags: RunFlags, names: readonly (keyof RunFlags)[]): void {
+  const name = names.find((each) => flags[each] !== undefined)
+  if (name === undefined) return
+  throw new CliError(`'--${name}' is not supported for containers in the background.`, {
+    exitCode: kFlagError,
+    hint: name === 'timeout' ? "'wherry stop' ends them" : "leave it out; 'wherry logs' shows their output",
+  })
+}
+
+function logOptions(pairs: readonly string[]): LogOptions {
+  const options: LogOptions = {}
+  for (const pair of pairs) {
+    const [, name, value = ''] = /^([a-z-]+)=(.+)$/.exec(pair) ?? []
+    if (name === 'max-size') options.maxSize = value === '-1' ? 0 : value
+    else if (name === 'max-file' && /^\d+$/.test(value)) options.maxFiles = Number(value)
+    else {
+      throw new CliError(`'--log-opt ${pair}' is not supported.`, {
+        exitCode: kFlagError,
+        hint: 'there are max-size, such as 20m, and max-file, a number',
+      })
+    }
+  }
+  return options
+}
