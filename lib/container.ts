@@ -262,7 +262,12 @@ export class Container extends ContainerFiles {
       })
       return stored === undefined || !isLive(stored)
     }
-    yield* readLogs(containers.directory(this.id), query, hasEnded)
+    for await (const lines of readLogs(containers.directory(this.id), query, hasEnded)) {
+      for (const line of lines) {
+        yield line
+        query.signal?.throwIfAborted()
+      }
+    }
   }
 
   /** Removes it, running or not: for `await using`. One that is gone is no error. */

@@ -26,6 +26,9 @@ const kOnlookersMs = 5_000
 export class ContainerStore {
   readonly #store: Store
   readonly #native: StoreNative
+  /** Files of a state never change: each change is another file. */
+  readonly #states = new Map<string, { readonly version: string; readonly state: ContainerState }>()
+  readonly #records = new Map<string, ContainerRecord>()
   readonly #remembered = new Map<string, StoredContainer>()
   readonly #background = new Set<Promise<unknown>>()
 
@@ -107,32 +110,54 @@ export class ContainerStore {
   async read(id: string): Promise<StoredContainer> {
     const dir = this.directory(id)
     for (;;) {
-      const [recordText, stateText] = await Promise.all([
-        readIfThere(dir, 'container.json'),
-        readIfThere(dir, 'state.json'),
-      ])
-      if (recordText === undefined || stateText === undefined) throw noContainer(id)
-      const { record, state } = this.#parse(id, recordText, stateText)
+      const state = await this.#state(id)
+      const record = await this.#record(id)
       if (!isActive(state)) {
         return { record, state, lastExit: state.startedAt === null ? undefined : await readExit(dir) }
       }
       const ended = await readEnd(dir, state)
       if (ended === undefined) return { record, state, lastExit: undefined }
       // An end without record may be that of an earlier run: somebody has started it again since we read the state.
-      const isCurrent = ended.record !== undefined || (await readIfThere(dir, 'state.json')) === stateText
+      const isCurrent = ended.record !== undefined || (await this.#state(id)) === state
       if (isCurrent) return { record, state: { ...state, ...ended.end }, lastExit: ended.record }
     }
   }
 
-  #parse(id: string, recordText: string, stateText: string): Pick<StoredContainer, 'record' | 'state'> {
-    const [record, state] = [parseRecord(recordText), parseState(stateText)]
-    if (record === undefined || state === undefined) {
-      throw new WherryError(`The files of container ${id} cannot be read.`, {
-        code: 'ERR_CONTAINER_DAMAGED',
-        hint: `remove ${this.directory(id)}`,
-      })
+  async #record(id: string): Promise<ContainerRecord> {
+    let record = this.#records.get(id)
+    if (record !== undefined) return record
+    const text = await readIfThere(this.directory(id), 'container.json')
+    if (text === undefined) throw noContainer(id)
+    record = parseRecord(text)
+    if (record === undefined) throw this.#damaged(id)
+    this.#records.set(id, record)
+    return record
+  }
+
+  async #state(id: string): Promise<ContainerState> {
+    const path = join(this.directory(id), 'state.json')
+    const stats = await statIfThere(path)
+    const version = stats === undefined ? '' : `${stats.ino} ${stats.mtimeMs} ${stats.size}`
+    const known = this.#states.get(id)
+    if (stats !== undefined && known?.version === version) return known.state
+    this.#states.delete(id)
+    const text = stats === undefined ? undefined : await readIfThere(this.directory(id), 'state.json')
+    if (text === undefined) {
+      this.#records.delete(id)
+      throw noContainer(id)
     }
-    return { record, state }
+    const state = parseState(text)
+    if (state === undefined) throw this.#damaged(id)
+    // What was written between the two looks has a version of its own, and is read again then.
+    this.#states.set(id, { version, state })
+    return state
+  }
+
+  #damaged(id: string): WherryError {
+    return new WherryError(`The files of container ${id} cannot be read.`, {
+      code: 'ERR_CONTAINER_DAMAGED',
+      hint: `remove ${this.directory(id)}`,
+    })
   }
 
   /** Writes a state. The container's lock must be held. */
@@ -208,13 +233,17 @@ export class ContainerStore {
     throw new ConflictError(message, 'remove or rename that container, or choose another name')
   }
 
-  /** The one of some containers that has a name. Of each only the state's file is read. */
+  /** The one of some containers that has a name. */
   async #named(name: string, ids: readonly string[]): Promise<string | undefined> {
     const names = await Promise.all(
       ids.map(async (id) => {
-        const text = await readIfThere(this.directory(id), 'state.json')
-        // What does not even contain it need not be parsed.
-        return text?.includes(JSON.stringify(name)) === true && parseState(text)?.name === name
+        try {
+          return (await this.#state(id)).name === name
+        } catch (error) {
+          // Removed, or damaged: such a one has no name.
+          if (error instanceof WherryError) return false
+          throw error
+        }
       }),
     )
     return ids[names.indexOf(true)]

@@ -24,8 +24,8 @@ export class LogFiles {
     this.#dir = dir
   }
 
-  /** All records that are there and were not read yet. */
-  async *records(): AsyncGenerator<LogRecord | typeof kGap> {
+  /** All records that are there and were not read yet, many at a time. They are valid until the next ones are asked for. */
+  async *records(): AsyncGenerator<readonly LogRecord[] | typeof kGap> {
     this.#file ??= await this.#openOldest()
     while (this.#file !== undefined) {
       yield* this.#read(this.#file)
@@ -45,19 +45,21 @@ export class LogFiles {
     this.#file = undefined
   }
 
-  async *#read(file: FileHandle): AsyncGenerator<LogRecord> {
+  async *#read(file: FileHandle): AsyncGenerator<readonly LogRecord[]> {
     for (;;) {
       const { bytesRead } = await file.read(this.#chunk, 0, this.#chunk.length, null)
       if (bytesRead === 0) return
       const bytes = Buffer.concat([this.#rest, this.#chunk.subarray(0, bytesRead)])
+      const records: LogRecord[] = []
       let start = 0
       for (let end = bytes.indexOf(kNewline); end >= 0; end = bytes.indexOf(kNewline, start)) {
         const record = parseLogRecord(bytes.subarray(start, end))
         start = end + 1
-        if (record !== undefined) yield record
+        if (record !== undefined) records.push(record)
       }
       const rest = bytes.subarray(start)
       this.#rest = rest.length > kMaxRecordBytes ? Buffer.alloc(0) : Buffer.from(rest)
+      yield records
     }
   }
 

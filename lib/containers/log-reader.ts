@@ -22,7 +22,7 @@ export interface LogQuery {
 }
 
 /**
- * Reads the log files of a container, the oldest first, and follows them through rotations.
+ * Reads the log files of a container, the oldest first, and follows them through rotations. Lines come many at a time.
  *
  * @param hasEnded - whether nobody writes to them any more.
  */
@@ -30,7 +30,7 @@ export async function* readLogs(
   dir: string,
   query: LogQuery,
   hasEnded: () => Promise<boolean>,
-): AsyncGenerator<LogLine> {
+): AsyncGenerator<readonly LogLine[]> {
   const lines = new Lines(dir, query)
   const changes = query.follow ? new Changes(dir, query.signal) : undefined
   try {
@@ -61,27 +61,24 @@ class Lines {
   }
 
   /** Those that are there and were not read yet. @param isLast - whether no more will come. */
-  async *read(isLast: boolean): AsyncGenerator<LogLine> {
-    for await (const record of this.#files.records()) {
+  async *read(isLast: boolean): AsyncGenerator<readonly LogLine[]> {
+    for await (const records of this.#files.records()) {
       this.#query.signal?.throwIfAborted()
-      const lines = record === kGap ? this.#joiner.end() : [this.#joiner.push(record)]
-      for (const line of lines) if (line !== undefined && this.#isWanted(line)) yield line
+      const lines = records === kGap ? this.#joiner.end() : records.map((record) => this.#joiner.push(record))
+      yield lines.filter((line) => line !== undefined && this.#isWanted(line)) as LogLine[]
     }
-    if (!isLast) return
-    for (const line of this.#joiner.end()) if (this.#isWanted(line)) yield line
+    if (isLast) yield this.#joiner.end().filter((line) => this.#isWanted(line))
   }
 
   /** The last ones of those. */
-  async *tail(count: number, isLast: boolean): AsyncGenerator<LogLine> {
-    const last: LogLine[] = []
-    let seen = 0
-    // A ring: moving up thousands for each line would take for ever.
-    for await (const line of this.read(isLast)) if (count > 0) last[seen++ % count] = line
-    const start = seen > count ? seen % count : 0
-    for (let i = 0; i < last.length; i++) {
-      const line = last[(start + i) % last.length]
-      if (line !== undefined) yield line
+  async *tail(count: number, isLast: boolean): AsyncGenerator<readonly LogLine[]> {
+    let last: LogLine[] = []
+    for await (const lines of this.read(isLast)) {
+      last.push(...lines)
+      // Not line by line: moving up thousands for each would take for ever.
+      if (last.length > 2 * count) last = count === 0 ? [] : last.slice(-count)
     }
+    yield count === 0 ? [] : last.slice(-count)
   }
 
   close(): Promise<void> {

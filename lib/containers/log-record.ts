@@ -49,8 +49,11 @@ export class LineJoiner {
   /** @returns the line that this record completes. */
   push(record: LogRecord): LogLine | undefined {
     const { stream, isWhole } = record
-    // A copy: what it is part of is read into again.
-    this.#pieces[stream].push({ ...record, text: Buffer.from(record.text) })
+    // Nearly all lines are in one piece.
+    if (isWhole && this.#pieces[stream].length === 0) {
+      return { stream, time: record.time, line: record.text.toString(), partial: false }
+    }
+    this.#pieces[stream].push(record)
     this.#bytes[stream] += record.text.length
     if (isWhole || record.text.length < kPieceBytes) return this.#take(stream, !isWhole)
     return this.#bytes[stream] >= kMaxLineBytes ? this.#takeCharacters(stream) : undefined
