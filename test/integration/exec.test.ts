@@ -132,13 +132,14 @@ eachSetting(
   'what cannot run is told as a run tells it',
   async (setting) => {
     await inContainer(setting, async ({ exec }) => {
-      const fails = (command: string[], exitCode: number, message: RegExp, options = {}): Promise<void> =>
-        assert.rejects(exec(command, options), (error) => {
+      const fails = async (command: string[], exitCode: number, message: RegExp, options = {}): Promise<void> => {
+        await assert.rejects(exec(command, options), (error) => {
           assert.ok(error instanceof ContainerStartError, String(error))
           assert.equal(error.exitCode, exitCode)
           assert.match(error.message, message)
           return true
         })
+      }
       await fails(['no-such-program'], 127, /not found in PATH \(\/usr\/local\/sbin:/)
       await fails(['/no/such/program'], 127, /no such file in the container/)
       await fails(['/bin/not-executable'], 126, /permission denied/)
