@@ -22,6 +22,14 @@ export interface ExecEnd {
 }
 
 const kSigkill = 9
+const kKilledAtBirth: ExitEvent = {
+  pid: 0,
+  exitCode: null,
+  signal: kSigkill,
+  userMicros: 0,
+  systemMicros: 0,
+  maxRssBytes: 0,
+}
 /** What the program has left running may hold its streams for ever: so long they may say nothing. */
 const kPatienceMs = 500
 const kEndTimeoutMs = 10_000
@@ -121,7 +129,12 @@ export class ExecRun {
     const patience = new AbortController()
     const timeoutMs = child.pid === 0 ? kBirthTimeoutMs : kEndTimeoutMs
     const late = delay(timeoutMs, undefined, { signal: patience.signal }).catch(() => undefined)
-    const exit = await Promise.race([child.exited, late])
+    // What never became a process has no end that would be told.
+    const neverBorn = child.prepared.then(
+      () => child.exited,
+      () => (child.pid === 0 ? kKilledAtBirth : child.exited),
+    )
+    const exit = await Promise.race([child.exited, neverBorn, late])
     patience.abort()
     // The container is frozen: what is killed in it dies when it goes on.
     if (exit === undefined) throw new TimeoutError('Ending a program in a container', timeoutMs)

@@ -40,7 +40,10 @@ export class StartedExec {
    * connected to that by a line of parents.
    */
   kill(): void {
-    if (this.#cgroup.directory !== null || this.child.pid === 0) {
+    if (this.child.pid === 0) {
+      // Nothing else yet: who makes the process may be in the cgroup too, and tells who it is. The rest is for gone().
+      this.child.kill(kSigkill)
+    } else if (this.#cgroup.directory !== null) {
       this.child.kill(kSigkill)
       this.#killing = this.#cgroup.killAll()
     } else {
@@ -48,7 +51,7 @@ export class StartedExec {
       this.child.kill(kSigstop)
       this.#killing = killTree(this.#runtime.native, this.child.pid).finally(() => this.child.kill(kSigkill))
     }
-    this.#killing.catch(() => undefined)
+    this.#killing?.catch(() => undefined)
   }
 
   /** Resolves when nothing is left of what {@link kill} ends. */
