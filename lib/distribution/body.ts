@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
-import { type Purpose, protocolError } from './answer-error.ts'
+import { networkError, type Purpose, protocolError } from './answer-error.ts'
 import type { Answer } from './redirects.ts'
 
 const gunzipAsync = promisify(gunzip)
@@ -11,7 +11,7 @@ const kMaxDiscardedBytes = 64 * 1024
 /**
  * Reads a whole body of at most `maxBytes`.
  *
- * @throws {RegistryError} when it is longer, before or after it is inflated: nobody asked for gzip, but some send it anyway.
+ * @throws {RegistryError} when it is cut or stalls. @throws {RegistryError} when it is longer, before or after it is inflated: nobody asked for gzip, but some send it anyway.
  */
 export async function readBody(purpose: Purpose, answer: Answer, maxBytes: number): Promise<Buffer> {
   const tooLong = (): Error => {
@@ -24,14 +24,8 @@ export async function readBody(purpose: Purpose, answer: Answer, maxBytes: numbe
     )
   }
   if (Number(answer.headers['content-length'] ?? 0) > maxBytes) throw tooLong()
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > maxBytes) throw tooLong()
-    chunks.push(chunk)
-  }
-  const bytes = Buffer.concat(chunks, length)
+  const bytes = await receive(purpose, answer, maxBytes)
+  if (bytes === undefined) throw tooLong()
   const encoding = String(answer.headers['content-encoding'] ?? 'identity').toLowerCase()
   if (encoding === 'identity' || encoding === '') return bytes
   try {
@@ -51,6 +45,23 @@ export async function readBody(purpose: Purpose, answer: Answer, maxBytes: numbe
     answer.url,
     `sent the content encoding ${JSON.stringify(encoding.slice(0, 40))}`,
   )
+}
+
+/** @returns `undefined` where there is more. */
+async function receive(purpose: Purpose, answer: Answer, maxBytes: number): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = []
+  let length = 0
+  try {
+    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+      length += chunk.length
+      if (length > maxBytes) return undefined
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    answer.signal?.throwIfAborted()
+    throw networkError(purpose, answer.method, answer.url, error, answer.stallTimeoutMs)
+  }
+  return Buffer.concat(chunks, length)
 }
 
 /** The first bytes of a body, whatever becomes of the rest. Never rejects. */

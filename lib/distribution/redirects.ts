@@ -22,6 +22,9 @@ export interface HopRequest {
 export interface Answer extends TransportAnswer {
   readonly method: string
   readonly url: URL
+  /** Of the request; for the errors that its body may still end with. */
+  readonly stallTimeoutMs: number
+  readonly signal: AbortSignal | undefined
 }
 
 /**
@@ -92,7 +95,7 @@ async function sendOnce(
     const body = request.body?.()
     const { headersTimeoutMs } = request
     const answer = await transport.send({ method, url, headers, body, headersTimeoutMs, signal })
-    return { ...answer, method, url }
+    return { ...answer, method, url, stallTimeoutMs, signal }
   } catch (error) {
     signal?.throwIfAborted()
     if (error instanceof ForbiddenTargetError)

@@ -103,6 +103,50 @@ test('a registry that falls silent is a temporary RegistryError after the stall 
   assert.deepEqual(await collect(repository.blob(layer.descriptor)), layer.bytes)
 })
 
+test('a manifest, a list and a token that are cut in their middle are asked for again', async (t) => {
+  let cuts = 0
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '', 'http://registry')
+    const isToken = pathname === '/token'
+    if (!isToken && request.headers.authorization === undefined) {
+      response.setHeader('www-authenticate', `Bearer realm="http://${request.headers.host}/token",service="x"`)
+      response.writeHead(401).end()
+      return
+    }
+    const document = isToken
+      ? { token: 'abc' }
+      : pathname.endsWith('/list')
+        ? { tags: ['v1'] }
+        : { schemaVersion: 2, mediaType: kMediaType.manifest, layers: [] }
+    const body = JSON.stringify(document)
+    if (pathname === '/v2/') return void response.end('{}')
+    // Each is cut once, those of a known length and those in chunks.
+    if (isFirst(pathname)) {
+      cuts++
+      if (isToken) response.setHeader('content-length', body.length)
+      response.write(body.slice(0, 5), () => response.destroy())
+      return
+    }
+    response.end(body)
+  })
+  const seen = new Set<string>()
+  const isFirst = (path: string): boolean => !seen.has(path) && seen.add(path) !== undefined
+  const client = new RegistryClient(await listen(t, server), { auth: 'anonymous' })
+  t.after(() => client.close())
+  const repository = client.repository('cut/small')
+  assert.equal((await repository.manifest('v1')).mediaType, kMediaType.manifest)
+  const tags: string[] = []
+  for await (const tag of repository.tags()) tags.push(tag)
+  assert.deepEqual([tags, cuts], [['v1'], 3])
+  seen.clear()
+  const hasty = new RegistryClient(client.name, { auth: 'anonymous', retries: 0 })
+  t.after(() => hasty.close())
+  await assert.rejects(hasty.repository('cut/small').manifest('v1'), (error) => {
+    assert.ok(error instanceof RegistryError && error.temporary, String(error))
+    return true
+  })
+})
+
 test('manifests without end are given up: by their length, by their bytes, inflated', async (t) => {
   if (!needs(t, 'command:docker-registry')) return
   const { proxy, client } = await setUp(t, { retries: 0 })
