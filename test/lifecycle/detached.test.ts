@@ -76,6 +76,8 @@ for (const [name, end] of kWays) {
     await until(() => !isAlive(owned.launcher), 'the launcher ends after the last one')
     await here.remove()
     await gone.remove()
+    // As an engine that opens now would do.
+    await engine.store.repair()
     await assertClean(root, owned.session)
     assert.deepEqual(cgroupsOf(owned), [])
   })
