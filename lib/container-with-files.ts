@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: MIT
 import type { Readable } from 'node:stream'
+import {
+  type ContainerChangesOptions,
+  type ContainerCommitOptions,
+  changesIn,
+  commitFrom,
+  type LayerChange,
+} from './container-commit.ts'
 import * as files from './container-files.ts'
 import type { Engine } from './engine.ts'
+import type { Image } from './image.ts'
 
 /** A container as far as its files go, whether it runs or not. Paths are the container's: a relative one begins at its root. */
 export abstract class ContainerFiles {
@@ -83,5 +91,28 @@ export abstract class ContainerFiles {
   /** The whole root file system as a tar archive, without what is mounted in it. */
   export(options?: files.ContainerFileOptions): Readable {
     return files.exportFrom(this.#engine, this.id, options)
+  }
+
+  /**
+   * What the container has changed in its image's files, as `docker diff`. Needs no mount, running or not.
+   *
+   * @throws {ConflictError} for a container of {@link Image.host}.
+   */
+  changes(options?: ContainerChangesOptions): Promise<readonly LayerChange[]> {
+    return changesIn(this.#engine, this.id, options)
+  }
+
+  /**
+   * Makes an image of the container's image and what the container has written since, paused meanwhile where it runs. What is mounted in
+   * it is not part of it.
+   *
+   * @param reference - name of the image, such as `my/base:1`. @default none
+   * @throws {ConflictError} for a container of {@link Image.host}. @throws {NotFoundError} when its image has been removed.
+   * @throws {UnsupportedHostError} where it cannot be paused. @throws {InvalidReferenceError} @throws {LayerError}
+   * @example
+   * const image = await container.commit('my/prepared:1', { changes: { Cmd: ['/bin/server'] } })
+   */
+  commit(reference?: string, options?: ContainerCommitOptions): Promise<Image> {
+    return commitFrom(this.#engine, this.id, reference, options)
   }
 }

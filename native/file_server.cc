@@ -109,9 +109,9 @@ int open_regular(Server* s, int flags) {
   if (path < 0) return path;
   struct stat here;
   int fd = result_of(fstat(path, &here));
+  if (fd == 0 && (flags & O_EXCL) != 0) fd = -EEXIST;
   if (fd == 0 && S_ISDIR(here.st_mode)) fd = -EISDIR;
   if (fd == 0 && S_ISLNK(here.st_mode)) fd = -ELOOP;
-  if (fd == 0 && (flags & O_EXCL) != 0) fd = -EEXIST;
   if (fd == 0 && !S_ISREG(here.st_mode)) fd = -EINVAL;
   if (fd == 0) {
     char link[16];

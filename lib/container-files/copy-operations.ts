@@ -198,11 +198,20 @@ function placement(type: string, source: { name: string; contentsOnly: boolean }
 }
 
 function targetIn(fs: RemoteFs, path: string): CopyTarget {
-  return { path, kind: kindOf(() => withFd(fs, fs.openInRoot(path, fs.fsConstants.O_PATH), (fd) => fs.fstat(fd).mode)) }
+  const plain = withoutSlash(path)
+  return {
+    path,
+    kind: kindOf(() => withFd(fs, fs.openInRoot(plain, fs.fsConstants.O_PATH), (fd) => fs.fstat(fd).mode)),
+  }
 }
 
 function targetOnHost(native: Native, path: string): CopyTarget {
-  return { path, kind: kindOf(() => native.fstatat(native.fsConstants.AT_FDCWD, path, kFollow).mode) }
+  return { path, kind: kindOf(() => native.fstatat(native.fsConstants.AT_FDCWD, withoutSlash(path), kFollow).mode) }
+}
+
+/** A slash at the end of a file's path would hide that it is there. */
+function withoutSlash(path: string): string {
+  return path.replace(/\/+\.?$/, '') || '/'
 }
 
 function kindOf(modeOf: () => number): 'file' | 'directory' | undefined {

@@ -8,7 +8,7 @@ import { rootfsOf } from '../containers/start-stored.ts'
 import { ContainerStateError } from '../errors.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
-import { buildServePlan, buildServeStoppedPlan } from '../plan/serve-plan.ts'
+import { buildServeIdsPlan, buildServePlan, buildServeStoppedPlan } from '../plan/serve-plan.ts'
 import { PlanDescriptors } from '../runtime/descriptors.ts'
 import { makeFilesSlot } from '../runtime/files-slot.ts'
 import type { Runtime } from '../runtime/runtime.ts'
@@ -205,6 +205,31 @@ function serverOf({ native }: Runtime, child: LauncherChild, socket: number, aft
       closing ??= close()
       return closing
     },
+  }
+}
+
+/**
+ * Starts a process that serves files of the host by descriptors, with the ids of containers: for an ordinary user, to whom much of what
+ * containers write is closed.
+ */
+export async function openIdServer(runtime: Runtime): Promise<FileServer> {
+  const { native, launcher, host } = runtime
+  const { map, mode } = host.idMapping
+  const { uids, gids } = 'uids' in map ? map : { uids: map, gids: map }
+  const descriptors = new PlanDescriptors(native, 0)
+  const [ours, theirs] = native.fileSocket()
+  launcher.hold()
+  try {
+    const socketSlot = descriptors.own(theirs)
+    const child = launcher.clone(buildServeIdsPlan({ uids, gids, mapMode: mode, socketSlot }), descriptors.fds)
+    await child.prepared
+    return serverOf(runtime, child, ours, async () => launcher.unhold())
+  } catch (error) {
+    native.close(ours)
+    launcher.unhold()
+    throw error
+  } finally {
+    descriptors.close()
   }
 }
 

@@ -25,6 +25,8 @@ export interface ChangesJob {
   /** From the topmost down. */
   lowers: readonly (string | number)[]
   limits: LayerLimits
+  /** Socket of a process that reads the trees in our place. */
+  server: number | undefined
 }
 
 /** A directory that the walk is in. */

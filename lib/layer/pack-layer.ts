@@ -35,6 +35,8 @@ export interface PackOptions {
   limits?: Partial<LayerLimits> | undefined
   /** Whether the tree itself is on the disk afterwards, because it will stay as a layer. @default false */
   durable?: boolean | undefined
+  /** Socket of a process that reads the tree with other privileges (native/file_server.cc); then `directory` is a descriptor. */
+  server?: number | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -165,5 +167,5 @@ function makeJob(directory: string | number, target: PackTarget, options: PackOp
   const from = typeof directory === 'number' ? directory : resolve(directory)
   const layer = options.layer ?? (typeof from === 'number' ? 'a directory' : from)
   const tree = { layer, limits, whiteouts, idMap, clampSeconds }
-  return { kind: 'pack', directory: from, target, compression, level, durable, tree }
+  return { kind: 'pack', directory: from, target, compression, level, durable, tree, server: options.server }
 }

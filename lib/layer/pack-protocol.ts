@@ -43,6 +43,8 @@ export interface PackJob {
   compression: Compression
   level: number | undefined
   durable: boolean
+  /** Socket of a process that reads the tree in our place. */
+  server: number | undefined
   tree: PackTreeOptions
 }
 

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { remoteFs } from '../container-files/remote-fs.ts'
 import { SyscallError } from '../errors.ts'
 import { isNativeError } from '../launcher/fs-native.ts'
 import { loadNative } from '../launcher/native.ts'
@@ -90,10 +91,11 @@ async function pack(job: PackJob): Promise<PackOutcome> {
     },
   }
   const compressor = newCompressor(job.compression, job.level, counted)
-  const packer = new TreePacker(native, job.tree, () => compressor.buffer(kPackChunkBytes))
+  const fs = fsOf(job.server)
+  const packer = new TreePacker(fs, job.tree, () => compressor.buffer(kPackChunkBytes))
   let rootFd = -1
   try {
-    rootFd = openDirectory(native, job.directory)
+    rootFd = openDirectory(fs, job.directory)
     for (const chunk of packer.chunks(rootFd)) {
       treeHash.update(chunk)
       await compressor.write(chunk)
@@ -110,6 +112,10 @@ async function pack(job: PackJob): Promise<PackOutcome> {
   const diffId = `sha256:${treeHash.digest('hex')}`
   const digest = isPlain ? diffId : `sha256:${blobHash.digest('hex')}`
   return { ...packer.summary, digest, diffId, sizeBytes }
+}
+
+function fsOf(server: number | undefined): typeof native {
+  return server === undefined ? native : remoteFs(native, server)
 }
 
 function openOutput(target: PackTarget): FileOutput | MessageOutput {
@@ -135,7 +141,7 @@ function run(job: PackThreadInput): Promise<PackOutcome | ReturnType<typeof find
   if (job.kind === 'pack') return pack(job)
   return Promise.resolve().then(() => {
     try {
-      return findChanges(native, job)
+      return findChanges(fsOf(job.server), job)
     } catch (error) {
       throw explain(error, job.layer, undefined)
     }

@@ -7,6 +7,8 @@ import { runPackThread } from './pack-thread.ts'
 export interface ReadChangesOptions {
   /** Bounds on what is walked; `maxEntries` is that of changes. @default kDefaultLayerLimits */
   limits?: Partial<LayerLimits> | undefined
+  /** Socket of a process that reads the trees with other privileges (native/file_server.cc); then all are descriptors. */
+  server?: number | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -35,6 +37,7 @@ export async function readChanges(
     upper: from ?? upper,
     lowers: below,
     limits: checkLayerLimits('limits', options.limits),
+    server: options.server,
   }
   return (await runPackThread(job, options.signal)) as readonly LayerChange[]
 }

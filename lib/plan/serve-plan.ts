@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import type { IdRange } from '../oci/build-spec.ts'
 import { kMountAttr } from './mount-words.ts'
 import { type Step, step } from './ops.ts'
 import { kSlot } from './slots.ts'
@@ -59,5 +60,26 @@ export function buildServeStoppedPlan(readOnly: boolean): Step[] {
     step('open', 'open its own descriptors', [proc, -1, kOpenPath, 0], ['/proc/self/fd']),
     ...(readOnly ? [step('mount_setattr', 'make the root read-only', [root, kMountAttr.readOnly, 0, 0, 0, -1])] : []),
     step('serve_files', 'serve files', [secondPlan, proc]),
+  ]
+}
+
+/** The ids of an engine's containers, and how they get mapped. */
+export interface ServeIdsInput {
+  uids: readonly IdRange[]
+  gids: readonly IdRange[]
+  mapMode: '' | 'deny' | 'helper'
+  socketSlot: number
+}
+
+/** Builds the plan of a process that serves files of the host with the ids of containers, for a user who may not read them. Pure. */
+export function buildServeIdsPlan({ uids, gids, mapMode, socketSlot }: ServeIdsInput): Step[] {
+  const text = (ranges: readonly IdRange[]): string =>
+    ranges.map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size}\n`).join('')
+  return [
+    step('clone', 'create a user namespace', [kCloneNewUser, -1], [text(uids), text(gids), mapMode]),
+    step('pdeathsig', 'end with the launcher', [kSigkill]),
+    step('dumpable', 'hide from ptrace', [0]),
+    step('open', 'open its own descriptors', [kSlot.proc, -1, kOpenPath, 0], ['/proc/self/fd']),
+    step('serve_files', 'serve files', [socketSlot, kSlot.proc]),
   ]
 }
