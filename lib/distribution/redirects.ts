@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { InvalidOptionError } from '../errors.ts'
 import { networkError, type Purpose, protocolError } from './answer-error.ts'
 import { ForbiddenTargetError, type Transport, type TransportAnswer, type TransportRequest } from './transport.ts'
 
@@ -98,6 +99,8 @@ async function sendOnce(
     return { ...answer, method, url, stallTimeoutMs, signal }
   } catch (error) {
     signal?.throwIfAborted()
+    // A proxy of the environment that is none.
+    if (error instanceof InvalidOptionError) throw error
     if (error instanceof ForbiddenTargetError)
       throw protocolError(purpose, method, url, `was not sent: ${error.message}`)
     throw networkError(purpose, method, url, error, stallTimeoutMs)

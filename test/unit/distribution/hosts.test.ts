@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
 import { addressKind, credentialServer, isLoopbackHost, parseHost } from '../../../lib/distribution/hosts.ts'
 import { checkProxy, proxyFor } from '../../../lib/distribution/proxy.ts'
+import { RegistryClient } from '../../../lib/distribution/registry-client.ts'
 import { InvalidOptionError } from '../../../lib/errors.ts'
 
 test('reads hosts as they stand in references, and mirrors as URLs', () => {
@@ -84,4 +86,37 @@ test('chooses the proxy by the environment', () => {
       return error instanceof InvalidOptionError && !error.message.includes('pw')
     },
   )
+})
+
+test('excepts subnets and IPv6 addresses from the proxy', () => {
+  const env = { HTTPS_PROXY: 'http://s:1', NO_PROXY: '10.1.0.0/16,fd00::5,fd01::/16,[fd02::1]:8443,10.9.9.9/33,x/8' }
+  const of = (host: string): string | undefined => proxyFor(new URL(`https://${host}/`), env)
+  for (const host of ['10.1.2.3', '[fd00::5]', '[fd00::5]:5000', '[fd01:0:0::9]', '[fd02::1]:8443']) {
+    assert.equal(of(host), undefined, host)
+  }
+  for (const host of ['10.2.0.1', '10.9.9.9', '[fd00::6]', '[fd02::1]', 'x.test', '10.1.2.3.test']) {
+    assert.equal(of(host), 'http://s:1', host)
+  }
+})
+
+test('names the variable whose proxy is no URL, without the password in it', async (t) => {
+  for (const value of ['http://ada:pw-of-ada@bad host', 'ftp://ada:pw-of-ada@p', 'http://ada:pw-of-ada%zz@p']) {
+    assert.throws(
+      () => proxyFor(new URL('https://x.test'), { HTTPS_PROXY: value }),
+      (error) => error instanceof InvalidOptionError && error.option === 'HTTPS_PROXY',
+    )
+  }
+  const old = process.env.https_proxy
+  t.after(() => {
+    if (old === undefined) delete process.env.https_proxy
+    else process.env.https_proxy = old
+  })
+  process.env.https_proxy = 'http://ada:pw-of-ada@bad host'
+  const client = new RegistryClient('registry.test', { auth: 'anonymous' })
+  t.after(() => client.close())
+  await assert.rejects(client.ping(), (error) => {
+    assert.ok(error instanceof InvalidOptionError && error.option === 'https_proxy', String(error))
+    assert.ok(!inspect(error, { depth: 9, showHidden: true }).includes('pw-of-ada'))
+    return true
+  })
 })
