@@ -10,6 +10,7 @@ export type {
   ContainerStopOptions,
   ContainerWaitOptions,
 } from './container-management.ts'
+export { ContainerProcess, type ContainerProcessExit } from './container-process.ts'
 export type { ContainerCreateOptions, LogOptions } from './containers/create-options.ts'
 export type { ContainerFilters } from './containers/filters.ts'
 export type { LogLine } from './containers/log-record.ts'
@@ -71,6 +72,7 @@ export type {
   TmpfsMountOptions,
   UlimitOptions,
 } from './options/container-options.ts'
+export type { ExecOptions, TerminalSize } from './options/exec-options.ts'
 export type { ImageFilters } from './options/image-filters.ts'
 export {
   Registry,
