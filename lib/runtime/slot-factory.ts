@@ -187,7 +187,9 @@ export class SlotFactory {
     const noDevices = !privileged
     const base = { upper: below(scratch.upper), work: below(scratch.work), userXattr: true, volatile, noDevices }
     if (rootfs.kind === 'layers') {
-      const lowers = rootfs.layers.map(({ dir }) => `${kSlot.state}/${below(dir)}`).reverse()
+      // The uppermost first. An image may have one layer at several places, which overlayfs refuses; the lower ones show nothing
+      // that the uppermost does not show.
+      const lowers = [...new Set(rootfs.layers.map(({ dir }) => `${kSlot.state}/${below(dir)}`).reverse())]
       return { ...base, lowers, overlays: [], detached: [], host: null, hide: [], directories: [] }
     }
     const hide = [root, ...rootfs.hide]

@@ -3,16 +3,20 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Container } from '../../lib/container.ts'
 import { Image } from '../../lib/image.ts'
+import { type Digest, digestHex, digestOf } from '../../lib/oci/digest.ts'
+import { kMediaType } from '../../lib/oci/image-config.ts'
 import type { RunResult } from '../../lib/run-result.ts'
+import { makeTar } from '../helpers/make-tar.ts'
 import { needs } from '../helpers/needs.ts'
 import { packageRoot } from '../helpers/package-root.ts'
 import { podmanStorage } from '../helpers/podman.ts'
 import { runChild, runOk } from '../helpers/run-child.ts'
+import { first } from './image-fixtures.ts'
 import { makeRootfsDir, needsContainers, useFixture } from './rootfs.ts'
 
 const fixture = useFixture()
@@ -57,6 +61,27 @@ async function checkUmociImage(image: Image): Promise<void> {
       '1000:1000 755\n0:0 4755\n0:0 1777\n',
     )
   }
+}
+
+/** Writes a layout folder with one image of plain layers. */
+async function makeLayout(dir: string, layers: readonly Buffer[]): Promise<string> {
+  const blobs = join(dir, 'plain/blobs/sha256')
+  await mkdir(blobs, { recursive: true })
+  const put = async (content: Buffer | object): Promise<{ digest: Digest; size: number }> => {
+    const bytes = Buffer.isBuffer(content) ? content : Buffer.from(JSON.stringify(content))
+    const digest = digestOf(bytes)
+    await writeFile(join(blobs, digestHex(digest)), bytes)
+    return { digest, size: bytes.length }
+  }
+  const placed: object[] = []
+  for (const layer of layers) placed.push({ mediaType: kMediaType.layerTar, ...(await put(layer)) })
+  const rootfs = { type: 'layers', diff_ids: layers.map((layer) => digestOf(layer)) }
+  const config = { mediaType: kMediaType.config, ...(await put({ os: 'linux', architecture: 'amd64', rootfs })) }
+  const mediaType = kMediaType.manifest
+  const manifest = { mediaType, ...(await put({ schemaVersion: 2, mediaType, config, layers: placed })) }
+  await writeFile(join(dir, 'plain/index.json'), JSON.stringify({ schemaVersion: 2, manifests: [manifest] }))
+  await writeFile(join(dir, 'plain/oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+  return join(dir, 'plain')
 }
 
 async function temporary(): Promise<string> {
@@ -122,6 +147,38 @@ test('an image made by buildah from nothing runs', async (t) => {
     const { stdout }: RunResult = await Container.run(image, undefined, { engine, userns })
     assert.equal(stdout, 'by buildah\nhello from the image\n')
   }
+})
+
+test('an image that has one layer at several places runs, with what the uppermost shows', async (t) => {
+  if (!needsContainers(t)) return
+  const dir = await temporary()
+  const busybox = await readFile('/bin/busybox')
+  const again = makeTar([
+    { name: 'srv/a', body: 'again\n' },
+    { name: 'srv/.wh.lowest', body: '' },
+  ])
+  const layers = [
+    makeTar([
+      { name: 'bin/sh', mode: 0o755, body: busybox },
+      { name: 'srv/lowest', body: 'lowest\n' },
+    ]),
+    again,
+    makeTar([
+      { name: 'srv/.wh.a', body: '' },
+      { name: 'srv/lowest', body: 'back\n' },
+      { name: 'srv/b', body: 'between\n' },
+    ]),
+    again,
+    again,
+  ]
+  const layout = await makeLayout(dir, layers)
+  const { engine } = fixture
+  const image = first(await Image.load(layout, { engine }))
+  assert.equal(image.layers.length, 5)
+  const { stdout } = await Container.run(image, ['/bin/sh', '-c', 'cd /srv; for f in *; do echo $f; done; cat a b'], {
+    engine,
+  })
+  assert.equal(stdout, 'a\nb\nagain\nbetween\n')
 })
 
 test('the project checks itself in the host’s image, and not a byte of it changes', async (t) => {
