@@ -4,6 +4,8 @@ import { type Digest, isDigest } from '../oci/digest.ts'
 import { type Descriptor, kMaxListBytes, kMaxListed, kMediaType, parseImageList } from '../oci/image-config.ts'
 import { Reference } from '../oci/reference.ts'
 import { isErrno, writeFileAtomic } from './atomic.ts'
+import { unlinkIfThere } from './files.ts'
+import { hostError } from './host-error.ts'
 import type { StoreLayout } from './layout.ts'
 import { acquireLock } from './lock.ts'
 import type { StoreNative } from './native.ts'
@@ -85,7 +87,13 @@ export class ImageIndex {
       const room = `${kMaxListed} names, or ${kMaxListBytes} bytes`
       throw new ConflictError(`The list of images is full: it has room for ${room}.`, 'remove images or tags')
     }
-    await writeFileAtomic(this.#session.tmpPath('index'), this.#layout.index, text, 0o644)
+    const scratch = this.#session.tmpPath('index')
+    try {
+      await writeFileAtomic(scratch, this.#layout.index, text, 0o644)
+    } catch (error) {
+      await unlinkIfThere(scratch)
+      throw hostError('Changing the list of images', error)
+    }
     this.#cached = undefined
   }
 }

@@ -4,6 +4,7 @@ import type { LayerLimits } from '../layer/limits.ts'
 import { isErrno } from './atomic.ts'
 import { BlobStore } from './blob-store.ts'
 import { type DiskUsage, measureDiskUsage } from './disk-usage.ts'
+import { hostError } from './host-error.ts'
 import { ImageIndex } from './image-index.ts'
 import { ImageStore } from './image-store.ts'
 import { LayerStore, type UnpackLayer } from './layer-store.ts'
@@ -74,9 +75,17 @@ export class Store {
   /**
    * Opens a root, and repairs what killed processes left in it. What repair takes away is deleted in the background.
    *
-   * @throws {WherryError} `ERR_STORE_OWNER`, `ERR_STORE_VERSION`
+   * @throws {WherryError} `ERR_STORE_OWNER`, `ERR_STORE_VERSION` @throws {SyscallError} such as on a full or read-only disk.
    */
   static async open(options: StoreOptions): Promise<Store> {
+    try {
+      return await Store.#open(options)
+    } catch (error) {
+      throw hostError(`Opening the store ${options.root}`, error)
+    }
+  }
+
+  static async #open(options: StoreOptions): Promise<Store> {
     const { root, native } = options
     const layout = new StoreLayout(root)
     const sessionId = Session.newId()

@@ -7,6 +7,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { ImageConfig, Platform } from '../oci/image-config.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
+import { hostError } from '../store/host-error.ts'
 import type { StoredImage } from '../store/image-store.ts'
 import { adoptBlob, type BlobParts, type BlobProgress, bringBlob } from './bring-blob.ts'
 import { type BlobPlan, planLayers } from './check-manifest.ts'
@@ -104,7 +105,8 @@ export async function pullImage(
       return await new Pull(parts, source, request, stopping).run(local)
     } catch (error) {
       // What the caller's signal or callback has stopped fails in many ways.
-      throw stopping.signal.aborted ? stopping.signal.reason : error
+      const first: unknown = stopping.signal.aborted ? stopping.signal.reason : error
+      throw request.signal?.aborted === true ? first : hostError(`Pulling ${request.reference}`, first)
     }
   })
 }

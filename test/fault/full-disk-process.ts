@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Run as a child, on a file system of 8 MB of its own: `node full-disk-process.js DISK ARCHIVES`. Prints what happened as JSON.
-import { readdir } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { argv, stdout } from 'node:process'
 import { Engine } from '../../lib/engine.ts'
@@ -34,5 +34,12 @@ await attempt('save', async () => (await Image.get('made:small', { engine })).sa
 await attempt('folder', async () =>
   (await Image.get('made:small', { engine })).save(join(disk, 'saved'), { format: 'oci-dir' }),
 )
+// To the last byte.
+const filler = join(disk, 'filler')
+await writeFile(filler, Buffer.alloc(8 * 1024 * 1024)).catch(() => undefined)
+await attempt('tag', async () => (await Image.get('made:small', { engine })).tag('made:again'))
+await attempt('open', () => Engine.open({ root: join(disk, 'other') }))
+await rm(join(disk, 'other'), { recursive: true, force: true })
+await rm(filler)
 results.names = await readdir(disk)
 stdout.write(JSON.stringify(results))

@@ -46,7 +46,7 @@ test('a full disk gives ENOSPC, and leaves the store as it was', async (t) => {
   const script = 'mount -t tmpfs -o size=8m,mode=755 tmpfs "$1" && exec "$2" "$3" "$1" "$4"'
   const args = ['--mount', 'sh', '-ec', script, 'sh', disk, execPath, kChild, archives]
   const { names, ...attempts } = JSON.parse(await runOk('unshare', args)) as { names: string[] } & Record<string, never>
-  assert.deepEqual(Object.keys(attempts), ['small', 'archive', 'unpack', 'import', 'save', 'folder'])
+  assert.deepEqual(Object.keys(attempts), ['small', 'archive', 'unpack', 'import', 'save', 'folder', 'tag', 'open'])
   for (const [name, attempt] of Object.entries(attempts as Record<string, Attempt>)) {
     assert.deepEqual(attempt.faults, [], name)
     assert.deepEqual(attempt.tags, ['docker.io/library/made:small'], name)
