@@ -1,5 +1,18 @@
 // SPDX-License-Identifier: MIT
 export { Container, type CreateOptions, type RunOptions } from './container.ts'
+export type { ContainerChangesOptions, ContainerCommitOptions, LayerChange } from './container-commit.ts'
+export type {
+  ContainerDirectoryEntry,
+  ContainerFileOptions,
+  ContainerFileStatus,
+  ContainerFileType,
+  ContainerMkdirOptions,
+  ContainerReadOptions,
+  ContainerRmOptions,
+  ContainerStatOptions,
+  ContainerWriteOptions,
+  CopyOutcome,
+} from './container-files.ts'
 export type {
   ContainerExit,
   ContainerInspection,

@@ -211,10 +211,30 @@ int read_opened(Server* s, int path, bool is_directory) {
   return 0;
 }
 
+// Opens a path whose components are names, following no link: "." is the directory itself.
+int open_names(int dir, char* path) {
+  int at = dir;
+  if (strcmp(path, ".") == 0) path[0] = 0;
+  for (char* name = path;;) {
+    char* slash = strchr(name, '/');
+    if (slash != nullptr) *slash = 0;
+    int next = -EINVAL;
+    if (name[0] == 0 && at == dir) {
+      next = openat(at, ".", O_PATH | O_CLOEXEC);
+    } else if (is_name(name)) {
+      next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | (slash != nullptr ? O_DIRECTORY : 0));
+    }
+    if (next == -1) next = -errno;
+    if (at != dir) close(at);
+    if (slash == nullptr || next < 0) return next;
+    at = next;
+    name = slash + 1;
+  }
+}
+
 int file_read_entry(Server* s) {
-  if (strcmp(s->path, ".") != 0 && !is_name(s->path)) return -EINVAL;
-  int path = openat(dir_of(*s), s->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  if (path < 0) return -errno;
+  int path = open_names(dir_of(*s), s->path);
+  if (path < 0) return path;
   struct stat here;
   int result = result_of(fstat(path, &here));
   if (result == 0) put_status(here, &s->reply.status);

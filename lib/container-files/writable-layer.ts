@@ -6,7 +6,7 @@ import type { StoredContainer } from '../containers/container-store.ts'
 import { isLive } from '../containers/end-stored.ts'
 import { freezeStored } from '../containers/freeze-stored.ts'
 import { rootfsOf } from '../containers/start-stored.ts'
-import { ConflictError } from '../errors.ts'
+import { ConflictError, UnsupportedHostError } from '../errors.ts'
 import type { LayerChange } from '../layer/layer-changes.ts'
 import { readChanges } from '../layer/read-changes.ts'
 import { isErrno } from '../store/atomic.ts'
@@ -89,7 +89,10 @@ export async function heldStill<T>(
     if (!isLive(again)) return await use(again)
   }
   if (!pause || stored.state.status === 'paused') return await use(stored)
-  await freezeStored(containers, runtime, id, 'pause')
+  await freezeStored(containers, runtime, id, 'pause').catch((error: unknown) => {
+    if (!(error instanceof UnsupportedHostError)) throw error
+    throw new UnsupportedHostError(error.feature, error.probe, 'say pause: false, or stop the container first', error)
+  })
   try {
     return await use(stored)
   } finally {

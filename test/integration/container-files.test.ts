@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises'
 import { type TestContext, test } from 'node:test'
 import { Container, type CreateOptions } from '../../lib/container.ts'
 import { Image } from '../../lib/image.ts'
+import { needs } from '../helpers/needs.ts'
 import { needsContainers, useFixture } from './rootfs.ts'
 
 const fixture = useFixture()
@@ -300,6 +301,36 @@ both('a commit is an image with what was written', async (container, running) =>
   assert.equal(step?.createdBy, '/bin/sh -c cat /srv/new; stat -c %u:%g:%a /srv/new; ls /srv; echo $A')
   assert.equal(image.layers.length, fixture.image.layers.length + 1)
   assert.equal((await container.inspect()).status, running ? 'running' : 'created')
+  await image.remove()
+})
+
+test('a committed image is one that other tools read', async (t) => {
+  if (!needsContainers(t) || !needs(t, 'command:skopeo')) return
+  await using container = await sleeper({
+    env: { A: 'b' },
+    user: 'alice',
+    labels: { of: 'the container' },
+    cwd: '/srv',
+  })
+  await container.writeFile('/srv/new', 'x')
+  await container.rm('/srv/hello')
+  const image = await container.commit()
+  const dir = await fixture.tempDir()
+  await image.save(join(dir, 'layout'), { format: 'oci-dir' })
+  const read = (...args: string[]) => JSON.parse(execFileSync('skopeo', args, { encoding: 'utf8' }))
+  assert.equal(read('inspect', `oci:${join(dir, 'layout')}`).Layers.length, image.layers.length)
+  const { config } = read('inspect', '--config', `oci:${join(dir, 'layout')}`)
+  assert.deepEqual(config, {
+    Cmd: ['/bin/sleep', '1000'],
+    Env: ['A=b'],
+    User: 'alice',
+    WorkingDir: '/srv',
+    Labels: { of: 'the container' },
+  })
+  execFileSync('skopeo', ['copy', '-q', `oci:${join(dir, 'layout')}`, `dir:${join(dir, 'copied')}`])
+  const blob = (image.layers.at(-1)?.digest ?? '').replace('sha256:', '')
+  const names = execFileSync('tar', ['-tzf', join(dir, 'copied', blob)], { encoding: 'utf8' })
+  assert.equal(names, './\nsrv/\nsrv/.wh.hello\nsrv/new\n')
   await image.remove()
 })
 
