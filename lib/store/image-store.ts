@@ -1,4 +1,4 @@
-import { ConflictError, LayerError, NotFoundError } from '../errors.ts'
+import { ConflictError, IntegrityError, LayerError, NotFoundError } from '../errors.ts'
 import { type Digest, digestHex, isDigest } from '../oci/digest.ts'
 import {
   type ImageConfig,
@@ -105,7 +105,7 @@ export class ImageStore {
     })
   }
 
-  /** All images, in the order in which they came; those that cannot be read (another program's entries) are left out. */
+  /** All images, in the order in which they came; those that cannot be read (another program's entries, a damaged disk) are left out. */
   async list(): Promise<StoredImage[]> {
     return this.#readAll(await this.#index.read())
   }
@@ -261,7 +261,8 @@ export class ImageStore {
       try {
         images.push(await this.#read(entry))
       } catch (error) {
-        if (!(error instanceof NotFoundError || error instanceof LayerError)) throw error
+        if (!(error instanceof NotFoundError || error instanceof LayerError || error instanceof IntegrityError))
+          throw error
       }
     }
     return images

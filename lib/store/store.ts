@@ -1,12 +1,13 @@
 import { rename } from 'node:fs/promises'
 import { debuglog } from 'node:util'
 import type { LayerLimits } from '../layer/limits.ts'
+import type { Digest } from '../oci/digest.ts'
 import { isErrno } from './atomic.ts'
 import { BlobStore } from './blob-store.ts'
 import { type DiskUsage, measureDiskUsage } from './disk-usage.ts'
 import { hostError } from './host-error.ts'
 import { ImageIndex } from './image-index.ts'
-import { ImageStore } from './image-store.ts'
+import { ImageStore, type StoredImage } from './image-store.ts'
 import { LayerStore, type UnpackLayer } from './layer-store.ts'
 import { prepareLayout, StoreLayout } from './layout.ts'
 import { LazyUnpacker } from './lazy-unpacker.ts'
@@ -125,26 +126,54 @@ export class Store {
   async #restoreUnsynced(): Promise<void> {
     const layers = await this.unsynced.list()
     if (layers.length === 0) return
-    if (layers.some(({ isStale }) => isStale)) {
+    const damaged = await this.#damaged(layers)
+    if (damaged.length > 0) {
       await using _lock = await this.lock('unsynced', { timeoutMs: kRestoreTimeoutMs })
       // Again, under the lock: another engine may have done it.
-      for (const layer of await this.unsynced.list()) if (layer.isStale) await this.#restore(layer)
+      for (const layer of await this.#damaged(await this.unsynced.list())) await this.#restore(layer)
     }
     this.unsynced.syncSoon()
   }
 
-  async #restore({ diffId, digest }: UnsyncedLayer): Promise<void> {
+  /** Layers that a power cut has damaged; and those that are missing from images, since restoring them was interrupted. */
+  async #damaged(layers: readonly UnsyncedLayer[]): Promise<UnsyncedLayer[]> {
+    const found: UnsyncedLayer[] = []
+    for (const layer of layers) {
+      // Another engine may be about to publish one that is not there; no image names that one yet.
+      const isMissing = async () => !(await this.layers.has(layer.diffId)) && (await this.#imagesOf(layer)).length > 0
+      if (layer.isStale || (await isMissing())) found.push(layer)
+    }
+    return found
+  }
+
+  async #imagesOf({ diffId }: UnsyncedLayer): Promise<StoredImage[]> {
+    return (await this.images.list()).filter((image) => image.config.rootfs.diff_ids.includes(diffId))
+  }
+
+  async #restore(layer: UnsyncedLayer): Promise<void> {
+    const { diffId } = layer
+    const images = await this.#imagesOf(layer)
     // What was never published, or is swept away since, needs nothing.
-    if (!(await this.layers.has(diffId))) return await this.unsynced.unmark(diffId)
+    if (images.length === 0 && !(await this.layers.has(diffId))) return await this.unsynced.unmark(diffId)
     await this.discard(this.layout.layer(diffId))
+    // The blob of the mark may be that of a pull which never ended, though others have the same layer in another packing.
+    const packings = images.map(
+      ({ config, manifest }) => manifest.layers[config.rootfs.diff_ids.indexOf(diffId)]?.digest,
+    )
+    for (const digest of new Set([layer.digest, ...packings])) {
+      if (digest !== undefined && (await this.#unpackAgain(diffId, digest))) return
+    }
+    for (const image of images) await this.images.remove(image.digest, true)
+    await this.unsynced.unmark(diffId)
+  }
+
+  async #unpackAgain(diffId: Digest, digest: Digest): Promise<boolean> {
     try {
       await this.layers.ensure(diffId, { source: this.blobs.path(digest), expectedDigest: digest })
+      return true
     } catch (error) {
-      debug('layer %s cannot be restored: %s', diffId, error)
-      for (const image of await this.images.list()) {
-        if (image.config.rootfs.diff_ids.includes(diffId)) await this.images.remove(image.digest, true)
-      }
-      await this.unsynced.unmark(diffId)
+      debug('layer %s cannot be restored from %s: %s', diffId, digest, error)
+      return false
     }
   }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { importRootfs } from '../../../lib/image-archive/import.ts'
+import { digestOf } from '../../../lib/oci/digest.ts'
+import { kMediaType } from '../../../lib/oci/image-config.ts'
 import { parsePlatform } from '../../../lib/oci/platform.ts'
 import type { StoredImage } from '../../../lib/store/image-store.ts'
 import { layerName } from '../../../lib/store/layout.ts'
@@ -25,6 +27,13 @@ async function importSmall(store: Store, t: TestContext): Promise<StoredImage> {
 
 function diffIdOf(image: StoredImage) {
   return image.config.rootfs.diff_ids[0] ?? assert.fail('no layer')
+}
+
+/** An image without layers. */
+function makeBare(): { manifest: Buffer; config: Buffer } {
+  const config = Buffer.from('{"rootfs":{"type":"layers"}}')
+  const descriptor = { mediaType: kMediaType.config, digest: digestOf(config), size: config.length }
+  return { config, manifest: Buffer.from(JSON.stringify({ schemaVersion: 2, config: descriptor, layers: [] })) }
 }
 
 /** Gives the marks of a root to an earlier boot, as a power cut does, and takes the layer's bytes away. */
@@ -111,4 +120,56 @@ test('a mark without its layer, and one that is no mark, do no harm', async (t) 
   await again.idle()
   assert.equal(existsSync(join(root, 'unsynced', other)), false)
   assert.deepEqual(await again.verify(), [])
+})
+
+test('a layer whose restoring was killed half-way is unpacked at the next opening', async (t) => {
+  for (const isStale of [true, false]) {
+    const root = await newRoot(t)
+    const store = await openStore(t, root)
+    const image = await importSmall(store, t)
+    await store.close()
+    if (isStale) cutPower(root, image)
+    else {
+      // The mark of the new layer is written just before the layer gets its place.
+      const marking = await openStore(t, root)
+      const digest = image.manifest.layers[0]?.digest ?? assert.fail()
+      await marking.unsynced.mark({ diffId: diffIdOf(image), digest })
+      await marking.close()
+    }
+    rmSync(join(root, 'layers', layerName(diffIdOf(image))), { recursive: true })
+    const again = await openStore(t, root)
+    assert.equal(readFileSync(join(again.layers.path(diffIdOf(image)), 'file'), 'utf8'), kText)
+    await again.idle()
+    assert.deepEqual(await again.verify(), [])
+    assert.deepEqual(readdirSync(join(root, 'unsynced')), [])
+  }
+})
+
+test('a mark that names the blob of a pull which never ended costs no image its layer', async (t) => {
+  const root = await newRoot(t)
+  const store = await openStore(t, root)
+  const image = await importSmall(store, t)
+  await store.close()
+  cutPower(root, image)
+  const mark = { bootId: 'an earlier one', diffId: diffIdOf(image), digest: `sha256:${'c'.repeat(64)}` }
+  writeFileSync(join(root, 'unsynced', layerName(diffIdOf(image))), JSON.stringify(mark), { mode: 0o600 })
+  const again = await openStore(t, root)
+  assert.equal((await again.images.get('a:1')).digest, image.digest)
+  assert.equal(readFileSync(join(again.layers.path(diffIdOf(image)), 'file'), 'utf8'), kText)
+  assert.deepEqual(await again.verify(), [])
+})
+
+test('a manifest or configuration that is damaged on the disk keeps no other image from being listed', async (t) => {
+  const root = await newRoot(t)
+  const store = await openStore(t, root)
+  const image = await importSmall(store, t)
+  const { manifest, config } = makeBare()
+  const bare = await store.images.add({ manifest, config, mediaType: kMediaType.manifest, references: [] })
+  await store.close()
+  for (const digest of [bare.digest, image.id]) {
+    truncateSync(store.blobs.path(digest), 0)
+    const again = await openStore(t, root)
+    assert.equal((await again.images.list()).length, digest === bare.digest ? 1 : 0)
+    await again.close()
+  }
 })
