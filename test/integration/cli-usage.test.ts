@@ -17,7 +17,9 @@ test('helps, and says its version', async (t) => {
   assert.equal(await cli.ok('--version'), `${version}\n`)
   assert.match(await cli.ok('version'), new RegExp(`^wherry ${version}\n`))
   const help = await cli.ok('--help')
-  const commands = 'run pull push images rmi tag history inspect save load import search login logout serve-registry'
+  const commands =
+    'run pull push images rmi tag history inspect save load import search login logout serve-registry ' +
+    'create start stop restart kill pause unpause wait ps logs rename rm container'
   for (const name of commands.split(' ')) assert.match(help, new RegExp(`^ {2}${name} `, 'm'))
   assert.match(await cli.ok('pull', '-h'), /^Usage: wherry pull \[options\] <image>\n/)
   assert.match((await cli.bare([])).stderr, /^Usage: wherry/)
@@ -52,8 +54,23 @@ test('wrong flags and arguments', async (t) => {
     ['save --format zip x', 125, /Allowed choices are oci-archive/],
     ['run', 1, /needs an image/],
     ['run --bogus alpine', 125, /unknown option '--bogus'/],
-    ['run -d alpine', 125, /Docker's '--detach' is not supported/],
-    ['run -itd alpine', 125, /Docker's '--detach' is not supported/],
+    ['run -d', 1, /needs an image/],
+    ['create', 1, /'wherry create' needs an image/],
+    ['run -itd alpine', 125, /'--interactive' is not supported for containers in the background/],
+    ['run -d --timeout 3 alpine', 125, /'--timeout' is not supported for containers in the background/],
+    ['run -d --restart always alpine', 125, /Docker's '--restart' is not supported/],
+    ['run -d --log-opt tag=x alpine', 125, /'--log-opt tag=x' is not supported/],
+    ['run --log-opt max-size=1m alpine', 125, /'--log-opt' needs '-d'/],
+    ['start -a x', 125, /Docker's '--attach' is not supported/],
+    ['stop -t -1 x', 125, /0 or more/],
+    ['stop -s HUP x', 125, /Docker's '--signal' is not supported.*wherry kill -s/],
+    ['logs --tail some x', 125, /number of lines/],
+    ['logs --since yesterday x', 125, /time ago/],
+    ['ps --filter health=healthy', 125, /no filter 'health'\.\nHint: filters are status/],
+    ['ps --filter name=^x$', 125, /part of the name/],
+    ['attach x', 1, /Docker's 'attach' is not supported/],
+    ['volume ls', 1, /Docker's 'volume' is not supported/],
+    ['container prune', 1, /no terminal to ask on/],
     ['run -p 80:80 alpine', 125, /Docker's '--publish' is not supported/],
     ['run --network bridge alpine', 125, /'--network bridge' is not supported/],
     ['run -v data:/data alpine', 125, /named volumes/],

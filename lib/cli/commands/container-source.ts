@@ -4,7 +4,7 @@ import { cwd, env } from 'node:process'
 import { type Command, Option } from 'commander'
 import type { Engine, Image, PullPolicy } from '../../index.ts'
 import type { Cli, Library } from '../cli.ts'
-import { CliError, kFlagError } from '../errors.ts'
+import { CliError } from '../errors.ts'
 import { collectEnv } from '../flags/env-flags.ts'
 import { collect } from '../flags/parsers.ts'
 import { addRegistryFlags, type RegistryFlags, registryOptions } from '../flags/registry-flags.ts'
@@ -46,17 +46,15 @@ export interface ContainerSource {
   readonly command: readonly string[]
 }
 
-/** Finds or gets the image that the first word names; the other words are the command. @throws {CliError} */
+/** Finds or gets the image that the first word names; the other words are the command. */
 export async function sourceOf(
   cli: Cli,
   engine: Engine,
   library: Library,
   words: readonly string[],
   flags: SourceFlags,
-  verb: 'run' | 'create',
 ): Promise<ContainerSource> {
-  const [name, ...command] = words
-  if (name === undefined) throw noImage(verb)
+  const [name = '', ...command] = words
   const { fromHost, hide = [], pull: policy, platform, quiet } = flags
   if (fromHost === true) return { image: library.Image.host({ hide }), name: undefined, command: words }
   const registry = await registryOptions(flags)
@@ -64,11 +62,10 @@ export async function sourceOf(
   return { image, name, command }
 }
 
-function noImage(verb: string): CliError {
-  return new CliError(`'wherry ${verb}' needs an image.`, {
-    exitCode: verb === 'run' ? kFlagError : 1,
-    hint: `wherry ${verb} --help`,
-  })
+/** @throws {CliError} where no word can name an image */
+export function assertImageNamed(words: readonly string[], verb: 'run' | 'create'): void {
+  if (words[0] !== undefined) return
+  throw new CliError(`'wherry ${verb}' needs an image.`, { hint: `wherry ${verb} --help` })
 }
 
 /** Reads what flags name. */

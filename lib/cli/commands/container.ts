@@ -19,6 +19,7 @@ const kMissing: readonly (readonly [name: string, reason: string])[] = [
   ['commit', 'the command line has no way yet to make images from containers'],
   ['cp', 'the command line does not copy yet'],
   ['diff', 'the command line does not compare yet'],
+  ['exec', 'the command line does not run programs in running containers yet'],
   ['export', 'the command line does not pack containers yet'],
   ['port', 'no ports are published yet'],
   ['stats', 'use is not measured yet'],

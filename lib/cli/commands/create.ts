@@ -4,7 +4,7 @@ import type { Cli } from '../cli.ts'
 import { toCreateOptions } from '../flags/create-options.ts'
 import { addRunFlags } from '../flags/run-flags.ts'
 import { IdFile } from '../id-file.ts'
-import { addSourceFlags, readRunFiles, type SourceFlags, sourceOf } from './container-source.ts'
+import { addSourceFlags, assertImageNamed, readRunFiles, type SourceFlags, sourceOf } from './container-source.ts'
 
 export function addCreate(parent: Command, cli: Cli): void {
   const command = parent
@@ -27,10 +27,11 @@ export async function makeContainer(
   flags: SourceFlags,
   verb: 'run' | 'create',
 ): Promise<void> {
+  assertImageNamed(words, verb)
   const options = toCreateOptions(flags, await readRunFiles(flags))
   await cli.withEngine(async (engine, library) => {
     await using idFile = await IdFile.open(flags.cidfile)
-    const { image, name, command } = await sourceOf(cli, engine, library, words, flags, verb)
+    const { image, name, command } = await sourceOf(cli, engine, library, words, flags)
     // The name that was asked for is what `ps` shows; of another platform's image there may be none that is unique.
     const source = name === undefined || flags.platform !== undefined ? image : name
     const make = verb === 'run' ? library.Container.start : library.Container.create

@@ -8,7 +8,7 @@ import { addRunFlags } from '../flags/run-flags.ts'
 import { toRunOptions } from '../flags/run-options.ts'
 import { IdFile } from '../id-file.ts'
 import { SignalRelay } from '../signal-relay.ts'
-import { addSourceFlags, readRunFiles, type SourceFlags, sourceOf } from './container-source.ts'
+import { addSourceFlags, assertImageNamed, readRunFiles, type SourceFlags, sourceOf } from './container-source.ts'
 import { makeContainer } from './create.ts'
 
 interface RunCommandFlags extends SourceFlags {
@@ -38,6 +38,7 @@ export function addRun(parent: Command, cli: Cli): void {
 }
 
 async function run(cli: Cli, words: readonly string[], flags: RunCommandFlags): Promise<void> {
+  assertImageNamed(words, 'run')
   if (flags.interactive === true && flags.tty === true && !cli.stdin.isTTY) {
     throw new CliError('The input is not a terminal.', { hint: 'leave out --tty, or --interactive' })
   }
@@ -48,7 +49,7 @@ async function run(cli: Cli, words: readonly string[], flags: RunCommandFlags): 
   }
   const options = { ...toRunOptions(flags, await readRunFiles(flags)), ...streamsOf(cli, flags) }
   await cli.withEngine(async (engine, library) => {
-    const { image, command } = await sourceOf(cli, engine, library, words, flags, 'run')
+    const { image, command } = await sourceOf(cli, engine, library, words, flags)
     const result = await runIn(cli, library, image, command, { ...options, engine }, flags)
     report(cli, result, flags)
     cli.exitCode = result.killSignal === null ? (result.exitCode ?? kFlagError) : signalExitCode(result.killSignal)

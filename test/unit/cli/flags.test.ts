@@ -6,8 +6,10 @@ import { splitTerm } from '../../../lib/cli/commands/search.ts'
 import { parseUsers } from '../../../lib/cli/commands/serve-registry.ts'
 import { CliError } from '../../../lib/cli/errors.ts'
 import { parseChanges } from '../../../lib/cli/flags/change-instructions.ts'
+import { toCreateOptions } from '../../../lib/cli/flags/create-options.ts'
 import { collectEnv } from '../../../lib/cli/flags/env-flags.ts'
-import { parseImageFilters, parseSearchFilters } from '../../../lib/cli/flags/filter-flags.ts'
+import { parseContainerFilters, parseImageFilters, parseSearchFilters } from '../../../lib/cli/flags/filter-flags.ts'
+import { parseMoment } from '../../../lib/cli/flags/moment.ts'
 import { parseMount, parseTmpfs, parseVolume } from '../../../lib/cli/flags/mount-flags.ts'
 import type { RunFlags } from '../../../lib/cli/flags/run-flags.ts'
 import { seccompFile, toRunOptions } from '../../../lib/cli/flags/run-options.ts'
@@ -200,4 +202,41 @@ test('a file of users', () => {
   refused(() => parseUsers('ada\n', 'f'), /Line 1 of f/)
   refused(() => parseUsers('ada:$2y$05$abc\n', 'f'), /hash/)
   refused(() => parseUsers('\n', 'f'), /no users/)
+})
+
+test('run -d and create: what containers in the background have', () => {
+  const files = { env: {}, seccomp: undefined, cwd: '/' }
+  const flags = { name: 'web', rm: true, stopTimeout: 3, stopSignal: 'INT', logOpt: ['max-size=1m', 'max-file=2'] }
+  assert.deepEqual(toCreateOptions(flags, files), {
+    env: {},
+    name: 'web',
+    detached: true,
+    autoRemove: true,
+    stopSignal: 'INT',
+    stopTimeoutMs: 3000,
+    logs: { maxSize: '1m', maxFiles: 2 },
+  })
+  refused(() => toCreateOptions({ tty: true }, files), /'--tty' is not supported/)
+  refused(() => toCreateOptions({ logOpt: ['max-file=x'] }, files), /max-file=x/)
+})
+
+test('moments of logs', () => {
+  assert.equal(parseMoment('1h30m', 10_000_000), 10_000_000 - 5_400_000)
+  assert.equal(parseMoment('1700000000.5'), 1_700_000_000_500)
+  assert.equal(parseMoment('2026-01-31T12:00:00Z'), Date.UTC(2026, 0, 31, 12))
+  assert.throws(() => parseMoment('soon'), /It must be a date/)
+})
+
+test('--filter of containers', () => {
+  const filters = ['status=exited', 'status=created', 'label=a=b', 'exited=137', 'name=web', 'ancestor=alpine']
+  assert.deepEqual(parseContainerFilters(filters), {
+    status: ['exited', 'created'],
+    label: ['a=b'],
+    exitCode: 137,
+    name: 'web',
+    ancestor: 'alpine',
+  })
+  refused(() => parseContainerFilters(['name=a', 'name=b']), /once/)
+  refused(() => parseContainerFilters(['exited=x']), /must have a number/)
+  refused(() => parseContainerFilters(['status=exited'], ['label']), /no filter 'status'/)
 })
