@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Engine } from '../index.ts'
+import { printableJson } from './format/printable.ts'
 import { Interrupts } from './interrupts.ts'
 
 /** The library, loaded when a command needs it: help and wrong flags are answered without. */
@@ -51,7 +52,7 @@ export class Cli {
   }
 
   printJson(value: unknown): void {
-    this.print(JSON.stringify(value, undefined, 2))
+    this.print(printableJson(value, 2))
   }
 
   /** Tells a person something that is no result. */

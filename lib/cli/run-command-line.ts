@@ -2,6 +2,7 @@
 import { CommanderError } from 'commander'
 import type { Cli } from './cli.ts'
 import { CliError, formatError, Interrupted, kFailure, kFlagError, reportError, signalExitCode } from './errors.ts'
+import { printableJson } from './format/printable.ts'
 import { exitCodeOf, makeProgram } from './program.ts'
 
 /** Runs one command line to its end. @returns what the process exits with */
@@ -25,7 +26,7 @@ function explain(cli: Cli, error: unknown, words: readonly string[]): number {
   if (error instanceof Interrupted) return cli.isOutputLost ? kFailure : signalExitCode(error.killSignal)
   const command = commandOf(words)
   const wantsJson = words.includes('--json') && !kWithCommand.includes(command)
-  if (wantsJson) cli.stderr.write(`${JSON.stringify({ error: reportError(error) })}\n`)
+  if (wantsJson) cli.stderr.write(`${printableJson({ error: reportError(error) })}\n`)
   else cli.stderr.write(formatError(error, cli.isDebugging))
   const { exitCode } = error as { exitCode?: unknown }
   if (typeof exitCode === 'number') return exitCode

@@ -19,6 +19,15 @@ export function printableLines(text: string): string {
     .join('\n')
 }
 
+/** JSON that is the same to a program, and moves nothing on a terminal: JSON itself lets most of those characters through. */
+export function printableJson(value: unknown, indent?: number): string {
+  const text = JSON.stringify(value, undefined, indent)
+  // JSON's own line ends stand between values; in texts they are escaped already.
+  return text.replace(kControl, (character) =>
+    character === '\n' ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
 /** Shortens to `length` characters, the last of them `…`. */
 export function truncate(text: string, length: number): string {
   const characters = [...text]

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { humanAge, humanSince, humanSize } from '../../../lib/cli/format/human.ts'
 import { canonicalName, shortId, shortName, splitName } from '../../../lib/cli/format/names.ts'
-import { printable, printableLines, truncate } from '../../../lib/cli/format/printable.ts'
+import { printable, printableJson, printableLines, truncate } from '../../../lib/cli/format/printable.ts'
 import { formatTable } from '../../../lib/cli/format/table.ts'
 
 test('sizes have three digits and powers of 1000', () => {
@@ -98,4 +98,13 @@ test('the full form of a name is found among those of an image', () => {
   assert.equal(canonicalName('o/r:2', tags), 'docker.io/o/r:2')
   assert.equal(canonicalName('ghcr.io/o/r:1', tags), 'ghcr.io/o/r:1')
   assert.equal(canonicalName('elsewhere', tags), 'elsewhere')
+})
+
+test('JSON carries no character that a terminal would obey, and means the same', () => {
+  const value = { label: 'a\u001b[2J\u009b31m\u202eevil\u007f\n\u2028', list: ['ü', '日本'] }
+  const text = printableJson(value, 2)
+  assert.deepEqual(JSON.parse(text), value)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+  assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u202e]/)
+  assert.ok(text.includes('日本') && text.includes('\n  "list"'))
 })
