@@ -17,6 +17,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "file_protocol.h"
 #include "protocol.h"
 #include "steps.h"
 #include "sys.h"
@@ -26,45 +27,6 @@ namespace {
 
 constexpr size_t kPathBytes = 4096, kXattrBytes = 65536, kContentBytes = 64 * 1024;
 constexpr size_t kExtraBytes = 1024 * 1024;  // what our reader of archives takes before one entry
-
-// lib/container-files/file-protocol.ts has the same list.
-enum FileOp : uint32_t {
-  kFileOpen = 1,
-  kFileMkdir,
-  kFileMknod,
-  kFileSymlink,
-  kFileLink,
-  kFileUnlink,
-  kFileRename,
-  kFileReadlink,
-  kFileStat,
-  kFileChmod,
-  kFileChown,
-  kFileUtimens,
-  kFileSetxattr,
-  kFileReadEntry,
-};
-
-struct FileRequest {
-  uint32_t op;
-  int32_t flags;
-  uint32_t mode, uid, gid, major_number, minor_number;
-  uint32_t path_size, other_size, value_size;
-  int64_t seconds, nanoseconds;
-  uint64_t room;  // of read_entry: a file up to this size is sent along
-};
-
-// The order of kEntryField in lib/launcher/fs-native.ts.
-struct FileStatus {
-  double mode, uid, gid, size, seconds, nanoseconds, device, inode_high, inode_low, links, major_number, minor_number;
-  double descriptor, bytes_read, target_length, is_mount;
-};
-
-struct FileReply {
-  int32_t error;
-  uint32_t extra_size, content_size, has_descriptor;
-  FileStatus status;
-};
 
 static_assert(sizeof(FileRequest) == 64 && sizeof(FileReply) == 144, "the wire format is fixed");
 

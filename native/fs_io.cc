@@ -115,7 +115,8 @@ class SyncWork : public Napi::AsyncWorker {
   Napi::Promise::Deferred deferred_;
 };
 
-// syncfsAsync(fd) -> Promise: everything on the file system of `fd` is on the disk then. The caller may close `fd` at once.
+// syncfsAsync(fd) -> Promise: everything on the file system of `fd` is on the disk then. The caller may close `fd` at
+// once.
 Napi::Value js_syncfs_async(const Napi::CallbackInfo& info) {
   int fd = fcntl(int_of(info, 0), F_DUPFD_CLOEXEC, 3);
   if (fd < 0) return throw_errno(info.Env(), errno, "fcntl(F_DUPFD_CLOEXEC)");

@@ -14,7 +14,7 @@ enum RequestKind : uint32_t {
   kRequestRemove = 3,     // payload as above, removed now, behind everybody's back
   kRequestSupervise = 4,  // payload: SuperviseHeader, then a NUL-separated list: 'c' + cgroup to remove at the end, 'o'
                           // + file that counts kills for want of memory; fds: the container's directory, then what its
-                          // streams are read from
+                          // streams are read from, then, if wanted, one that is closed once that is done
 };
 
 struct RequestHeader {
