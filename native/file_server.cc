@@ -10,39 +10,19 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "file_protocol.h"
+#include "file_server.h"
 #include "protocol.h"
 #include "steps.h"
 #include "sys.h"
 
 namespace wherry {
 namespace {
-
-constexpr size_t kPathBytes = 4096, kXattrBytes = 65536, kContentBytes = 64 * 1024;
-constexpr size_t kExtraBytes = 1024 * 1024;  // what our reader of archives takes before one entry
-
-static_assert(sizeof(FileRequest) == 64 && sizeof(FileReply) == 144, "the wire format is fixed");
-
-struct Server {
-  int socket, root;
-  int fds[2];
-  int fd_count;
-  int result;  // descriptor for the reply; -1: none
-  FileRequest request;
-  FileReply reply;
-  char path[kPathBytes + 1], other[kPathBytes + 1];
-  char value[kXattrBytes];
-  char names[kXattrBytes];
-  char content[kContentBytes];
-  char extra[kExtraBytes];
-};
 
 int result_of(long result) { return result < 0 ? -errno : 0; }
 
@@ -56,10 +36,10 @@ bool is_name(const char* name) {
   return name[0] != 0 && strchr(name, '/') == nullptr && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
-int dir_of(const Server& s) { return s.fd_count > 0 ? s.fds[0] : s.root; }
+int dir_of(const FileServer& s) { return s.fd_count > 0 ? s.fds[0] : s.root; }
 
 // Opens the content of a regular file and of nothing else. It is looked at first, and then that very thing is opened.
-int open_regular(Server* s, int flags) {
+int open_regular(FileServer* s, int flags) {
   int path = open_in_root(dir_of(*s), s->path, O_PATH | (flags & O_NOFOLLOW), 0);
   if (path == -ENOENT && (flags & O_CREAT) != 0) {
     path = open_in_root(dir_of(*s), s->path, flags | O_NONBLOCK | O_NOCTTY, s->request.mode);
@@ -84,7 +64,7 @@ int open_regular(Server* s, int flags) {
   return fd;
 }
 
-int file_open(Server* s) {
+int file_open(FileServer* s) {
   int flags = s->request.flags;
   bool harmless = (flags & (O_PATH | O_DIRECTORY)) != 0;
   s->result = harmless ? open_in_root(dir_of(*s), s->path, flags, 0) : open_regular(s, flags);
@@ -114,12 +94,12 @@ bool is_mount_root(int fd) {
   return statx(fd, "", AT_EMPTY_PATH, 0, &here) == 0 && (here.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
-void append(Server* s, const void* data, size_t size) {
+void append(FileServer* s, const void* data, size_t size) {
   memcpy(s->extra + s->reply.extra_size, data, size);
   s->reply.extra_size += static_cast<uint32_t>(size);
 }
 
-void append_number(Server* s, size_t number, int bytes) {
+void append_number(FileServer* s, size_t number, int bytes) {
   for (int i = 0; i < bytes; i++) {
     auto byte = static_cast<uint8_t>(number >> (8 * i));
     append(s, &byte, 1);
@@ -127,7 +107,7 @@ void append_number(Server* s, size_t number, int bytes) {
 }
 
 // As native/fs_pack.cc: length (2 bytes) and name, length (4 bytes) and value.
-int append_xattrs(Server* s, int fd) {
+int append_xattrs(FileServer* s, int fd) {
   char link[16];
   magic_link(fd, link);
   ssize_t length = listxattr(link, s->names, sizeof s->names);
@@ -145,7 +125,7 @@ int append_xattrs(Server* s, int fd) {
   return 0;
 }
 
-int read_content(Server* s, int fd, size_t size) {
+int read_content(FileServer* s, int fd, size_t size) {
   while (s->reply.content_size < size) {
     ssize_t n = read(fd, s->content + s->reply.content_size, size - s->reply.content_size);
     if (n < 0 && errno == EINTR) continue;
@@ -158,7 +138,7 @@ int read_content(Server* s, int fd, size_t size) {
 }
 
 // Opens what an O_PATH descriptor stands for, and reads it when it is small.
-int read_opened(Server* s, int path, bool is_directory) {
+int read_opened(FileServer* s, int path, bool is_directory) {
   char link[16];
   int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | (is_directory ? O_DIRECTORY : 0);
   int fd = open(magic_link(path, link), flags);
@@ -194,7 +174,7 @@ int open_names(int dir, char* path) {
   }
 }
 
-int file_read_entry(Server* s) {
+int file_read_entry(FileServer* s) {
   int path = open_names(dir_of(*s), s->path);
   if (path < 0) return path;
   struct stat here;
@@ -214,7 +194,7 @@ int file_read_entry(Server* s) {
 }
 
 // Calls on what a descriptor stands for, O_PATH or not.
-int on_descriptor(Server* s) {
+int on_descriptor(FileServer* s) {
   const FileRequest& r = s->request;
   int fd = s->fds[0];
   char link[16];
@@ -243,7 +223,7 @@ int on_descriptor(Server* s) {
 }
 
 // Calls on a name in a directory.
-int on_name(Server* s) {
+int on_name(FileServer* s) {
   const FileRequest& r = s->request;
   int dir = s->fds[0];
   if (!is_name(s->path)) return -EINVAL;
@@ -259,7 +239,7 @@ int on_name(Server* s) {
   }
 }
 
-int serve(Server* s) {
+int serve(FileServer* s) {
   switch (s->request.op) {
     case kFileOpen: return file_open(s);
     case kFileReadEntry: return file_read_entry(s);
@@ -270,83 +250,11 @@ int serve(Server* s) {
   return by_name ? on_name(s) : on_descriptor(s);
 }
 
-bool read_all(int fd, void* target, size_t size) {
-  auto* at = static_cast<char*>(target);
-  while (size > 0) {
-    ssize_t n = read(fd, at, size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    at += n;
-    size -= static_cast<size_t>(n);
-  }
-  return true;
-}
-
-bool receive(Server* s) {
-  iovec part = {&s->request, sizeof s->request};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 2)];
-  msghdr header = {};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  ssize_t n;
-  do {
-    n = recvmsg(s->socket, &header, MSG_CMSG_CLOEXEC | MSG_WAITALL);
-  } while (n < 0 && errno == EINTR);
-  s->fd_count = 0;
-  for (cmsghdr* c = n <= 0 ? nullptr : CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    s->fd_count = static_cast<int>((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    memcpy(s->fds, CMSG_DATA(c), sizeof(int) * static_cast<size_t>(s->fd_count));
-  }
-  const FileRequest& r = s->request;
-  if (n != static_cast<ssize_t>(sizeof r)) return false;
-  if (r.path_size > kPathBytes || r.other_size > kPathBytes || r.value_size > sizeof s->value) return false;
-  s->path[r.path_size] = s->other[r.other_size] = 0;
-  return read_all(s->socket, s->path, r.path_size) && read_all(s->socket, s->other, r.other_size) &&
-         read_all(s->socket, s->value, r.value_size);
-}
-
-bool answer(Server* s) {
-  iovec parts[3] = {{&s->reply, sizeof s->reply}, {s->extra, s->reply.extra_size}, {s->content, s->reply.content_size}};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr header = {};
-  header.msg_iov = parts;
-  header.msg_iovlen = 3;
-  if (s->result >= 0) {
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    cmsghdr* c = CMSG_FIRSTHDR(&header);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &s->result, sizeof(int));
-  }
-  size_t left = sizeof s->reply + s->reply.extra_size + s->reply.content_size;
-  while (left > 0) {
-    ssize_t n = sendmsg(s->socket, &header, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return false;
-    left -= static_cast<size_t>(n);
-    header.msg_control = nullptr;
-    header.msg_controllen = 0;
-    auto done = static_cast<size_t>(n);
-    for (iovec& part : parts) {
-      size_t taken = done < part.iov_len ? done : part.iov_len;
-      part.iov_base = static_cast<char*>(part.iov_base) + taken;
-      part.iov_len -= taken;
-      done -= taken;
-    }
-  }
-  return true;
-}
-
 }  // namespace
 
 // socket slot, slot of our own /proc/self/fd. Ends with the socket.
 WHERRY_STEP(serve_files) {
-  static Server server;
+  static FileServer server;
   server.socket = slot_fd(ctx, step.integer(0));
   int result = check(ctx, "fchdir", fchdir(slot_fd(ctx, step.integer(1))));
   if (result != 0) return result;
@@ -354,7 +262,7 @@ WHERRY_STEP(serve_files) {
   if (server.root < 0) return check(ctx, "open", -1);
   umask(0);
   send_status(ctx, kStatusAwait, 0, -1);
-  while (receive(&server)) {
+  while (receive_file_request(&server)) {
     server.reply = {};
     server.result = -1;
     int error = serve(&server);
@@ -363,7 +271,7 @@ WHERRY_STEP(serve_files) {
       server.reply.extra_size = server.reply.content_size = 0;
     }
     server.reply.has_descriptor = server.result >= 0 ? 1 : 0;
-    bool sent = answer(&server);
+    bool sent = send_file_reply(&server);
     if (server.result >= 0) close(server.result);
     for (int i = 0; i < server.fd_count; i++) close(server.fds[i]);
     if (!sent) break;

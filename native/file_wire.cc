@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "file_server.h"
+
+namespace wherry {
+namespace {
+
+bool read_all(int fd, void* target, size_t size) {
+  auto* at = static_cast<char*>(target);
+  while (size > 0) {
+    ssize_t n = read(fd, at, size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    at += n;
+    size -= static_cast<size_t>(n);
+  }
+  return true;
+}
+
+}  // namespace
+
+bool receive_file_request(FileServer* s) {
+  iovec part = {&s->request, sizeof s->request};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 2)];
+  msghdr header = {};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  ssize_t n;
+  do {
+    n = recvmsg(s->socket, &header, MSG_CMSG_CLOEXEC | MSG_WAITALL);
+  } while (n < 0 && errno == EINTR);
+  s->fd_count = 0;
+  for (cmsghdr* c = n <= 0 ? nullptr : CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    s->fd_count = static_cast<int>((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    memcpy(s->fds, CMSG_DATA(c), sizeof(int) * static_cast<size_t>(s->fd_count));
+  }
+  const FileRequest& r = s->request;
+  if (n != static_cast<ssize_t>(sizeof r)) return false;
+  if (r.path_size > kPathBytes || r.other_size > kPathBytes || r.value_size > sizeof s->value) return false;
+  s->path[r.path_size] = s->other[r.other_size] = 0;
+  return read_all(s->socket, s->path, r.path_size) && read_all(s->socket, s->other, r.other_size) &&
+         read_all(s->socket, s->value, r.value_size);
+}
+
+bool send_file_reply(FileServer* s) {
+  iovec parts[3] = {{&s->reply, sizeof s->reply}, {s->extra, s->reply.extra_size}, {s->content, s->reply.content_size}};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr header = {};
+  header.msg_iov = parts;
+  header.msg_iovlen = 3;
+  if (s->result >= 0) {
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    cmsghdr* c = CMSG_FIRSTHDR(&header);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &s->result, sizeof(int));
+  }
+  size_t left = sizeof s->reply + s->reply.extra_size + s->reply.content_size;
+  while (left > 0) {
+    ssize_t n = sendmsg(s->socket, &header, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    left -= static_cast<size_t>(n);
+    header.msg_control = nullptr;
+    header.msg_controllen = 0;
+    auto done = static_cast<size_t>(n);
+    for (iovec& part : parts) {
+      size_t taken = done < part.iov_len ? done : part.iov_len;
+      part.iov_base = static_cast<char*>(part.iov_base) + taken;
+      part.iov_len -= taken;
+      done -= taken;
+    }
+  }
+  return true;
+}
+
+}  // namespace wherry
