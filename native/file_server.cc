@@ -15,7 +15,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "file_protocol.h"
 #include "file_server.h"
 #include "protocol.h"
 #include "steps.h"

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What a process that serves files and Node say to each other, on a stream socket: native/fs_serve.cc and
-// lib/container-files/file-protocol.ts are the other side. Context: that process, single-threaded.
+// The state of a process that serves files, and its side of the talk with Node: native/fs_serve.cc and
+// lib/container-files/file-protocol.ts are the other. Context: that process, single-threaded.
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "file_protocol.h"
 
 namespace wherry {
 
