@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { Writable } from 'node:stream'
 import type { Engine } from './engine.ts'
-import { ConflictError, InvalidOptionError } from './errors.ts'
+import { ConflictError, InvalidOptionError, NotFoundError } from './errors.ts'
 import type { ImageProgress } from './image-archive/load.ts'
 import type { SaveOptions } from './image-archive/save.ts'
 import type { Digest } from './oci/digest.ts'
-import { checkBoolean, checkObject, checkWord } from './options/checks.ts'
+import { checkBoolean, checkObject, checkStrings, checkWord } from './options/checks.ts'
 import { checkImageFilters, type ImageFacts, type ImageFilters } from './options/image-filters.ts'
+import { tagReference } from './options/image-options.ts'
 import type { StoredImage } from './store/image-store.ts'
 import type { Store } from './store/store.ts'
 
@@ -77,6 +78,12 @@ export interface ImageSaveOptions {
    * @default false
    */
   allPlatforms?: boolean | undefined
+  /**
+   * Which of the images' names are written. podman loads an OCI archive only where it has one name; format `docker` may have several.
+   *
+   * @default all
+   */
+  tags?: readonly string[] | undefined
   /** Aborting stops the work, removes what it wrote, and rejects with `signal.reason`. */
   signal?: AbortSignal | undefined
   onProgress?: ((progress: ImageProgress) => void) | undefined
@@ -111,8 +118,11 @@ export async function pruneImages(store: Store, options: Omit<ImagePruneOptions,
 }
 
 /** @throws {InvalidOptionError} */
-export function checkSaveOptions(target: unknown, value: unknown): SaveOptions & { target: string | Writable } {
-  const names = ['engine', 'format', 'compression', 'allPlatforms', 'signal', 'onProgress']
+export function checkSaveOptions(
+  target: unknown,
+  value: unknown,
+): SaveOptions & { target: string | Writable; tags: string[] | undefined } {
+  const names = ['engine', 'format', 'compression', 'allPlatforms', 'tags', 'signal', 'onProgress']
   const options: Record<string, unknown> = checkObject('', value, names)
   if (!(typeof target === 'string' && target !== '') && !(target instanceof Writable)) {
     throw new InvalidOptionError('target', 'a path or a Writable stream', target)
@@ -133,8 +143,19 @@ export function checkSaveOptions(target: unknown, value: unknown): SaveOptions &
   if (allPlatforms && compression !== undefined) {
     throw new InvalidOptionError('compression', 'none given with allPlatforms', given)
   }
+  const tags = options.tags === undefined ? undefined : checkStrings('tags', options.tags).map(tagReference)
   const { signal, onProgress } = options as Pick<ImageSaveOptions, 'signal' | 'onProgress'>
-  return { target, format, compression, allPlatforms, signal, onProgress }
+  return { target, format, compression, allPlatforms, tags, signal, onProgress }
+}
+
+/** The names of images that a save writes. @param wanted - `undefined` is all. @throws {NotFoundError} for a name that none has. */
+export function savedNames(
+  images: readonly { readonly tags: readonly string[] }[],
+  wanted: readonly string[] | undefined,
+): string[][] {
+  const missing = wanted?.find((tag) => !images.some(({ tags }) => tags.includes(tag)))
+  if (missing !== undefined) throw new NotFoundError(`None of the images to be saved has the tag ${missing}.`)
+  return images.map(({ tags }) => tags.filter((tag) => wanted?.includes(tag) ?? true))
 }
 
 /** The store of the images of a save, which must be at least one and all in one. */

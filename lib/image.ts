@@ -17,6 +17,7 @@ import {
   listImages,
   oneStore,
   pruneImages,
+  savedNames,
 } from './image-management.ts'
 import { checkPullOptions, checkPushOptions, type ImagePullOptions, type ImagePushOptions } from './image-transfer.ts'
 import type { Digest } from './oci/digest.ts'
@@ -199,7 +200,7 @@ export class Image {
   /**
    * Saves several images together, as {@link Image.save} does one: what they share is written once.
    *
-   * @throws {ConflictError} where they belong to different engines.
+   * @throws {ConflictError} where they belong to different engines. @throws {NotFoundError} for a tag that none has.
    */
   static async save(
     images: readonly Image[],
@@ -213,7 +214,8 @@ export class Image {
       throw new InvalidOptionError('images', 'an array of images', image)
     })
     const store = oneStore(parts.map(({ engine }) => engine.store))
-    const stored = parts.map(({ image }, position) => ({ ...image, references: images[position]?.tags ?? [] }))
+    const names = savedNames(images, checked.tags)
+    const stored = parts.map(({ image }, position) => ({ ...image, references: names[position] ?? [] }))
     await saveImages(store, stored, checked.target, checked)
   }
 
@@ -298,7 +300,7 @@ export class Image {
   }
 
   /**
-   * Writes the image with its tags to an archive or a folder. A path gets the whole result, or keeps what it had; a stream is ended,
+   * Writes the image with its tags, or some of them, to an archive or a folder. A path gets the whole result, or keeps what it had; a stream is ended,
    * or destroyed with the error. The same image gives the same bytes.
    *
    * @param target - path of a file (of a folder that does not exist or is empty, for `oci-dir`), or a stream.

@@ -103,7 +103,10 @@ test('shows history and configuration, and errors one by one', async (t) => {
   const partly = await cli.run(['inspect', 'nothing', name])
   assert.equal(partly.exitCode, 1)
   assert.equal((JSON.parse(partly.stdout) as unknown[]).length, 1)
-  assert.match(partly.stderr, /^wherry: Image "nothing" is not in the store\.\nHint: 'wherry images' shows/)
+  assert.match(
+    partly.stderr,
+    /^wherry: There is no container and no image nothing here\.\nHint: 'wherry ps -a' and 'wherry images' show/,
+  )
 
   await cli.fails(['pull', `${name}-not-there`], 1, /^wherry: Tag 1-not-there of \S+demo does not exist/)
   const asJson = await cli.run(['pull', '--json', `${name}-not-there`])
@@ -130,6 +133,10 @@ test('saves and loads by pipes and files', async (t) => {
   await cli.ok('save', '-q', '-o', file, '--format', 'docker-archive', name)
   const toFile = await cli.run(['save', '-o', join(cli.dir, 'oci.tar'), name])
   assert.match(toFile.stderr, /oci\.tar: Writing/)
+  await cli.ok('tag', name, 'another:1')
+  await cli.ok('save', '-q', '-o', join(cli.dir, 'named.tar'), name)
+  await other.ok('rmi', '-f', name)
+  assert.equal(await other.ok('load', '-q', '-i', join(cli.dir, 'named.tar')), `Loaded image: ${name}\n`)
   await other.ok('rmi', '-f', name)
   const loaded = await other.run(['load', '-i', file])
   assert.equal(loaded.stdout, `Loaded image: ${name}\n`)

@@ -80,6 +80,22 @@ test('podman loads both archives', async (t) => {
   }
 })
 
+test('saves some of the names, of which podman wants one', async (t) => {
+  if (!needs(t, 'root', 'command:umoci', 'command:podman')) return
+  const { dir, image } = await loaded(t)
+  await image.tag('other/name:2')
+  const tar = join(dir, 'one.tar')
+  await image.save(tar, { tags: ['demo/app:1'] })
+  await podmanIn(dir)('load', '-i', tar)
+  const other = await openEngine(t, join(dir, 'other'))
+  assert.deepEqual(first(await Image.load(tar, { engine: other })).tags, ['docker.io/demo/app:1'])
+  await image.save(tar, { tags: [], format: 'docker' })
+  const third = await openEngine(t, join(dir, 'third'))
+  assert.deepEqual(first(await Image.load(tar, { engine: third })).tags, [])
+  await assert.rejects(image.save(tar, { tags: ['demo/app:3'] }), /None of the images .* docker\.io\/demo\/app:3/)
+  await assert.rejects(image.save(tar, { tags: 'demo/app:1' as unknown as [] }), InvalidOptionError)
+})
+
 test('saves a folder, and several images with what they share once', async (t) => {
   if (!needs(t, 'command:umoci', 'command:skopeo')) return
   const { dir, engine, image } = await loaded(t)

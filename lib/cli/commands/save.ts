@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { Writable } from 'node:stream'
 import { type Command, Option } from 'commander'
-import type { ImageSaveOptions } from '../../index.ts'
+import type { Image, ImageSaveOptions } from '../../index.ts'
 import type { Cli } from '../cli.ts'
 import { CliError } from '../errors.ts'
 import { archiveItem } from '../progress/item.ts'
@@ -21,7 +21,9 @@ export function addSave(parent: Command, cli: Cli): void {
   parent
     .command('save')
     .summary('write images to an archive')
-    .description('Writes images with their names to one archive, on standard output or in a file.')
+    .description(
+      'Writes images to one archive, on standard output or in a file: with the names that are given, or by ids without names.',
+    )
     .argument('<image...>', 'names or ids')
     .option('-o, --output <file>', 'write to a file, or a directory with oci-dir')
     .addOption(
@@ -41,7 +43,9 @@ function save(cli: Cli, names: readonly string[], flags: SaveFlags): Promise<voi
   }
   return cli.withEngine(async (engine, { Image }) => {
     const images = await Promise.all(names.map((name) => Image.get(name, { engine })))
-    const options = { format: kFormats[format], compression, signal: cli.signal }
+    // As with Docker: of names those that were given, of ids none.
+    const tags = names.filter((name, position) => !isId(name, images[position]))
+    const options = { format: kFormats[format], compression, tags, signal: cli.signal }
     // A pipe between two commands shows the progress of the one that reads.
     await withProgress(cli, { quiet: quiet === true || output === undefined }, (show) =>
       Image.save(images, output ?? outputStream(cli), {
@@ -50,6 +54,13 @@ function save(cli: Cli, names: readonly string[], flags: SaveFlags): Promise<voi
       }),
     )
   })
+}
+
+function isId(name: string, image: Image | undefined): boolean {
+  const digests = [image?.id, image?.digest]
+  return (
+    name.includes('@') || digests.some((digest) => digest === name || digest?.startsWith(`sha256:${name}`) === true)
+  )
 }
 
 /** Standard output that can be ended without closing it, as the library ends what it writes to. */
