@@ -55,8 +55,19 @@ const kHints: readonly (readonly [start: string, instead: string])[] = [
   ['repair the file, or pass auth', 'repair the file, or give --creds'],
 ]
 
+/** What parts of other hints of the library are called here. */
+const kWords: readonly (readonly [RegExp, string])[] = [
+  [/^log in with new Registry\('([^']+)'\).*, or pass auth$/, "log in with 'wherry login $1', or give --creds"],
+  [/pass \{ force: true \}/, 'give --force'],
+  [/with Engine\.open\(\{ root \}\)/, 'with --root'],
+  [/say limits: 'best-effort'/, 'give --limits best-effort'],
+  [/leave out '([a-zA-Z]+)'/, 'leave out the limit'],
+  [/with Image\.import\(\)/, "with 'wherry import'"],
+]
+
 function hintForPerson(hint: string | undefined): string | undefined {
-  return kHints.find(([start]) => hint?.startsWith(start) === true)?.[1] ?? hint
+  const instead = kHints.find(([start]) => hint?.startsWith(start) === true)?.[1]
+  return instead ?? kWords.reduce((text, [library, here]) => text?.replace(library, here), hint)
 }
 
 /** Takes an error apart: wherry's own end with their hint, which gets a line of its own. */

@@ -16,6 +16,20 @@ test('an error is its message, and its hint on a line of its own', () => {
 test('hints that speak of functions speak of commands', () => {
   const error = new NotFoundError('Not here.', 'Image.list() shows what is there; Image.pull() gets an image.')
   assert.match(formatError(error, false), /^wherry: Not here\.\nHint: 'wherry images' shows/)
+  const parts = [
+    [
+      "log in with new Registry('localhost:5000').login({ username, password }), or pass auth",
+      "log in with 'wherry login localhost:5000', or give --creds",
+    ],
+    ['remove its tags one by one, or pass { force: true }', 'remove its tags one by one, or give --force'],
+    ['choose a directory of your own with Engine.open({ root })', 'choose a directory of your own with --root'],
+    [
+      "run as root, or leave out 'memory', or say limits: 'best-effort'.",
+      'run as root, or leave out the limit, or give --limits best-effort.',
+    ],
+  ]
+  for (const [library, here] of parts)
+    assert.equal(reportError(Object.assign(new Error('x'), { hint: library })).hint, here)
 })
 
 test('the stack is for those who ask', () => {
