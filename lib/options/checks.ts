@@ -89,10 +89,26 @@ export function checkBytes(option: string, value: unknown, minBytes = 0): number
   return bytes
 }
 
+/** What Docker, its clients and child_process call options, in lower case, and what they are called here. */
+const kNamesElsewhere: ReadonlyMap<string, string> = new Map([
+  ['environment', 'env'],
+  ['workingdir', 'cwd'],
+  ['workdir', 'cwd'],
+  ['volumes', 'mounts'],
+  ['binds', 'mounts'],
+  ['maxbuffer', 'maxOutputBytes'],
+  ['username', 'user'],
+  ['uid', 'user'],
+  ['networkmode', 'network'],
+  ['capadd', 'capabilities'],
+  ['capdrop', 'capabilities'],
+])
+
 /** Makes the error for a name that no option has. */
 export function unknownOption(where: string, name: string, known: readonly string[]): InvalidOptionError {
   const option = where === '' ? name : `${where}.${name}`
-  const near = nearestName(name, known)
+  const here = kNamesElsewhere.get(name.toLowerCase())
+  const near = here !== undefined && known.includes(here) ? here : nearestName(name, known)
   const hint = near === undefined ? undefined : `did you mean '${near}'?`
   return new InvalidOptionError(option, 'a known option name', name, hint)
 }

@@ -123,6 +123,10 @@ export function normalizeCommand(command: unknown): string[] | null {
   if (typeof command === 'string') {
     throw new InvalidOptionError('command', 'an array of strings', command, "for a shell line use ['sh', '-c', line]")
   }
+  if (typeof command === 'object' && !Array.isArray(command)) {
+    const hint = 'options come after the command: run(image, undefined, options)'
+    throw new InvalidOptionError('command', 'an array of strings', command, hint)
+  }
   const words = checkStrings('command', command)
   return words.length === 0 ? null : words
 }

@@ -77,6 +77,8 @@ test('nothing given: the defaults', () => {
 
 test('an unknown option is named, with the nearest one that exists', () => {
   assertRefused({ memmory: '1g' }, 'memmory', /did you mean 'memory'\?/)
+  assertRefused({ maxBuffer: 1 }, 'maxBuffer', /did you mean 'maxOutputBytes'\?/)
+  assertRefused({ Binds: ['/a:/b'] }, 'Binds', /did you mean 'mounts'\?/)
   assertRefused({ timeout: 5 }, 'timeout', /known option name/)
   assertRefused({ readonly: true }, 'readonly', /'readOnly'/)
   assertRefused({ capabilities: { ad: [] } }, 'capabilities.ad', /'add'/)
