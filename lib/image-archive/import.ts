@@ -1,5 +1,5 @@
 import { constants, createWriteStream } from 'node:fs'
-import { copyFile } from 'node:fs/promises'
+import { copyFile, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { NotFoundError } from '../errors.ts'
@@ -69,6 +69,7 @@ async function copyIn(source: string | Readable, path: string, options: ImportOp
   }
   try {
     await copyFile(source, path, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+    onBytes?.((await stat(path)).size)
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR'))
       throw new NotFoundError(`Root file system ${source} does not exist.`, undefined, error)

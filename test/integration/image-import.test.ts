@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createReadStream, existsSync, readdirSync, readFileSync } from 'node:fs'
-import { chmod, lstat, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execPath } from 'node:process'
 import { test } from 'node:test'
@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { Ajv } from 'ajv'
 import { Engine } from '../../lib/engine.ts'
 import { ConflictError, InvalidOptionError, LayerError, NotFoundError, WherryError } from '../../lib/errors.ts'
-import { Image } from '../../lib/image.ts'
+import { Image, type ImageProgress } from '../../lib/image.ts'
 import { digestHex, parseDigest } from '../../lib/oci/digest.ts'
 import { needs } from '../helpers/needs.ts'
 import { packageRoot } from '../helpers/package-root.ts'
@@ -24,7 +24,14 @@ test('imports a tar, gzipped or not, by path or stream, and keeps the blob as gi
   await run('gzip', '-k', tar)
   const engine = await openEngine(t, join(dir, 'root'))
   const config = { Cmd: ['/bin/sh'], Env: ['A=b'], WorkingDir: '/tmp' }
-  const plain = await Image.import(tar, { engine, config, reference: 'base' })
+  const events: ImageProgress[] = []
+  const onProgress = (event: ImageProgress): number => events.push(event)
+  const plain = await Image.import(tar, { engine, config, reference: 'base', onProgress })
+  const bytes = (await stat(tar)).size
+  assert.deepEqual(events, [
+    { phase: 'reading', bytes, totalBytes: undefined },
+    { phase: 'done', bytes, totalBytes: bytes },
+  ])
   const gzip = await Image.import(createReadStream(`${tar}.gz`), { engine, config, created: new Date(0) })
   assert.deepEqual(plain.tags, ['docker.io/library/base:latest'])
   assert.deepEqual(plain.config, config)
