@@ -141,7 +141,9 @@ class TarSpool implements ArchiveFiles {
         this.#addLink(name, entry.linkpath ?? '')
         return
       default:
-        throw new LayerError(this.label, name, `is a ${entry.type}, which has no place in an image archive`)
+        throw new LayerError(this.label, name, `is a ${entry.type}, which has no place in an image archive`, {
+          hint: 'the tar of a root file system becomes an image with Image.import()',
+        })
     }
   }
 

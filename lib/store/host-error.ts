@@ -6,8 +6,9 @@ import { SyscallError, WherryError } from '../errors.ts'
  * Turns Node's error of a failed system call into a {@link SyscallError}; any other is returned as it is.
  *
  * @param intent - what was being done, such as `Loading images from a.tar`.
+ * @param otherwise - hint where the error itself has none.
  */
-export function hostError(intent: string, error: unknown): unknown {
+export function hostError(intent: string, error: unknown, otherwise?: string): unknown {
   if (error instanceof WherryError || !(error instanceof Error)) return error
   const { code, errno, syscall, path } = error as NodeJS.ErrnoException
   if (code === undefined || errno === undefined || syscall === undefined) return error
@@ -15,7 +16,7 @@ export function hostError(intent: string, error: unknown): unknown {
   const hint =
     code === 'ENOSPC' || code === 'EDQUOT'
       ? 'free space on that file system; engine.diskUsage() and engine.prune() help in the store'
-      : undefined
+      : otherwise
   return new SyscallError(intent, {
     code,
     errno: Math.abs(errno),

@@ -5,6 +5,9 @@ import { WherryError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts'
 import { isErrno, makeDirectory, writeFileAtomic } from './atomic.ts'
 
+/** What helps where a root cannot be used. */
+export const kOwnRootHint = 'choose a directory of your own with Engine.open({ root })'
+
 const kFormatVersion = 1
 
 /** Where things are below a root. Paths only; nothing is touched. */
@@ -144,6 +147,5 @@ async function checkOwner(root: string): Promise<void> {
         ? 'is writable by others'
         : undefined
   if (fault === undefined) return
-  const hint = 'choose a directory of your own with Engine.open({ root })'
-  throw new WherryError(`The store ${root} ${fault}.`, { code: 'ERR_STORE_OWNER', hint })
+  throw new WherryError(`The store ${root} ${fault}.`, { code: 'ERR_STORE_OWNER', hint: kOwnRootHint })
 }

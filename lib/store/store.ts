@@ -9,7 +9,7 @@ import { hostError } from './host-error.ts'
 import { ImageIndex } from './image-index.ts'
 import { ImageStore, type StoredImage } from './image-store.ts'
 import { LayerStore, type UnpackLayer } from './layer-store.ts'
-import { prepareLayout, StoreLayout } from './layout.ts'
+import { kOwnRootHint, prepareLayout, StoreLayout } from './layout.ts'
 import { LazyUnpacker } from './lazy-unpacker.ts'
 import { acquireLock, type FileLock, type LockOptions } from './lock.ts'
 import type { StoreNative } from './native.ts'
@@ -82,7 +82,8 @@ export class Store {
     try {
       return await Store.#open(options)
     } catch (error) {
-      throw hostError(`Opening the store ${options.root}`, error)
+      const hint = isErrno(error, 'EACCES', 'EPERM', 'EROFS', 'EEXIST', 'ENOTDIR') ? kOwnRootHint : undefined
+      throw hostError(`Opening the store ${options.root}`, error, hint)
     }
   }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { execPath, pid } from 'node:process'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { TimeoutError, WherryError } from '../../../lib/errors.ts'
+import { SyscallError, TimeoutError, WherryError } from '../../../lib/errors.ts'
 import { loadNative } from '../../../lib/launcher/native.ts'
 import { processStartTicks } from '../../../lib/store/container-state.ts'
 import { removeTree } from '../../../lib/store/remove-tree.ts'
@@ -61,6 +61,19 @@ test('leaves nothing of a session after close', async (t) => {
   await store.close()
   assert.deepEqual(await readdir(join(root, 'sessions')), [])
   assert.deepEqual(await readdir(join(root, 'tmp')), [])
+})
+
+test('a root that cannot be made is an error of its own, with a hint', async (t) => {
+  const file = join(await newRoot(t), '..', 'file')
+  await writeFile(file, '')
+  await assert.rejects(Store.open({ root: join(file, 'root'), native: loadNative() }), (error: unknown) => {
+    assert.ok(error instanceof SyscallError)
+    assert.match(
+      error.message,
+      /^Opening the store .*: mkdir\(.*\) failed with E(?:NOTDIR|EXIST) .*Hint: choose a directory/,
+    )
+    return true
+  })
 })
 
 test('refuses a root that others may write to, that is no directory, or that a newer version made', async (t) => {
