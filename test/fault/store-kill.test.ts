@@ -27,8 +27,6 @@ const kRounds = Math.ceil(kKills / kStruck.length)
 const kSeed = countFromEnv('WHERRY_SEED', 20_261_124)
 /** By how much workers that began together are struck apart. */
 const kSpreadMs = 150
-/** Before it is known how long a thing takes. */
-const kGuessMs = 40
 
 interface Setting {
   places: Places
@@ -93,10 +91,10 @@ class Tally {
     return this.#midway.get(mode) ?? 0
   }
 
-  /** The middle one of how long it took, in milliseconds. */
-  usualMs(mode: WorkerMode): number {
+  /** The middle one of how long it took, in milliseconds; `undefined` before one came to its end. */
+  usualMs(mode: WorkerMode): number | undefined {
     const sorted = [...(this.#tookMs.get(mode) ?? [])].sort((a, b) => a - b)
-    return sorted[sorted.length >> 1] ?? kGuessMs
+    return sorted[sorted.length >> 1]
   }
 
   toString(): string {
@@ -109,8 +107,11 @@ class Tally {
 async function strike(worker: Worker, random: () => number, tally: Tally): Promise<void> {
   const [laterMs, share] = [random() * kSpreadMs, random()]
   await delay(laterMs)
+  // The first of a kind is let be until it is known how long it takes: any instant of that is to be struck.
+  if (tally.usualMs(worker.mode) === undefined) await worker.hasEndedOnce()
+  const usualMs = tally.usualMs(worker.mode) ?? worker.tookMs[0] ?? 0
   await worker.hasBegun()
-  await delay(share * tally.usualMs(worker.mode))
+  await delay(share * usualMs)
   const wasMidway = await worker.kill()
   tally.add(worker, wasMidway)
 }

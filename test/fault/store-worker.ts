@@ -20,9 +20,11 @@ async function doing(work: () => Promise<unknown>): Promise<void> {
   const begun = performance.now()
   try {
     await work()
-  } finally {
-    stdout.write(`end ${(performance.now() - begun).toFixed(3)}\n`)
+  } catch (error) {
+    stdout.write('failed\n')
+    throw error
   }
+  stdout.write(`end ${(performance.now() - begun).toFixed(3)}\n`)
 }
 
 /** What is done before, `doing` what is to be struck, and what is undone for the next time. */

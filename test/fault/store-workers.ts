@@ -73,6 +73,11 @@ export class Worker {
     await until(() => this.#isRunning() && this.isMidway, `${this.mode} has begun`, kStartMs)
   }
 
+  /** Waits until it has come to the end of what it does. */
+  async hasEndedOnce(): Promise<void> {
+    await until(() => this.#isRunning() && this.tookMs.length > 0, `${this.mode} has ended once`, kStartMs)
+  }
+
   /** Kills it. @returns whether it was in the middle of what it does. */
   async kill(): Promise<boolean> {
     this.#isRunning()

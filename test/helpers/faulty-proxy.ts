@@ -48,6 +48,8 @@ export interface FaultRule {
   method?: string
   /** Tried on the path with its query. @default any */
   path?: RegExp
+  /** Only for requests that announce a body of so many bytes. @default any */
+  minBodyBytes?: number
   /** How many requests it spoils, `Infinity` for all that come. @default 1 */
   times?: number
 }
@@ -126,8 +128,14 @@ interface ArmedRule {
 }
 
 function takeRule(rules: ArmedRule[], seen: SeenRequest): ArmedRule | undefined {
-  const armed = rules.find(({ rule: { method, path, times = 1 }, spoiled }) => {
-    return spoiled < times && (method ?? seen.method) === seen.method && (path === undefined || path.test(seen.path))
+  const bodyBytes = Number(seen.headers['content-length'] ?? 0)
+  const armed = rules.find(({ rule: { method, path, minBodyBytes = 0, times = 1 }, spoiled }) => {
+    return (
+      spoiled < times &&
+      bodyBytes >= minBodyBytes &&
+      (method ?? seen.method) === seen.method &&
+      (path === undefined || path.test(seen.path))
+    )
   })
   if (armed !== undefined) armed.spoiled++
   return armed
