@@ -27,6 +27,8 @@ void Channel::init(Napi::Env env, Napi::Object exports) {
 
 Channel::Channel(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   Napi::Env env = info.Env();
+  // A worker that is being terminated wraps nothing any more: what follows would end the whole process.
+  if (IsEmpty()) return;
   if (info.Length() < 2 || !info[0].IsNumber() || !info[1].IsFunction()) {
     Napi::TypeError::New(env, "Channel(fd, callback)").ThrowAsJavaScriptException();
     return;

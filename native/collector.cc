@@ -26,6 +26,8 @@ void Collector::init(Napi::Env env, Napi::Object exports) {
 
 Collector::Collector(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   Napi::Env env = info.Env();
+  // A worker that is being terminated wraps nothing any more: what follows would end the whole process.
+  if (IsEmpty()) return;
   if (info.Length() < 3 || !info[0].IsNumber() || !info[1].IsNumber() || !info[2].IsFunction()) {
     Napi::TypeError::New(env, "Collector(fd, maxBytes, callback)").ThrowAsJavaScriptException();
     return;
