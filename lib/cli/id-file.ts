@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { FileHandle } from 'node:fs/promises'
 import { constants, open, rm } from 'node:fs/promises'
+import { CliError, kFlagError } from './errors.ts'
 
 /** The file of `--cidfile`, which must not be there before, and is not there after a start that failed. */
 export class IdFile implements AsyncDisposable {
@@ -16,7 +17,11 @@ export class IdFile implements AsyncDisposable {
   static async open(path: string | undefined): Promise<IdFile> {
     if (path === undefined) return new IdFile('', undefined)
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL
-    return new IdFile(path, await open(path, flags, 0o644))
+    const file = await open(path, flags, 0o644).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error
+      throw new CliError(`The file ${path} of --cidfile exists already.`, { exitCode: kFlagError, hint: 'remove it' })
+    })
+    return new IdFile(path, file)
   }
 
   write(id: string): void {

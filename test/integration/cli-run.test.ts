@@ -92,7 +92,11 @@ test("Docker's flags do what they do there", async (t) => {
   assert.equal(result.stdout, '1 flag own\n/srv\nalice\nboat\n# ours\ntmpfs\n', result.stderr)
   assert.match(result.stderr, /Read-only file system/)
   assert.match(await readFile(join(cli.dir, 'cid'), 'utf8'), /^[0-9a-f]{64}$/)
-  await cli.fails(['run', '--cidfile', 'cid', 'test', 'true'], 125, /EEXIST/)
+  await cli.fails(
+    ['run', '--cidfile', 'cid', 'test', 'true'],
+    125,
+    /The file cid of --cidfile exists already\.\nHint: remove it/,
+  )
   const limits = await cli.ok(...sh('ulimit -n; ulimit -Hn', '--ulimit', 'nofile=77:88'))
   assert.equal(limits, '77\n88\n')
   assert.equal(await cli.ok('run', '--entrypoint', '/bin/echo', 'test', 'words'), 'words\n')

@@ -53,6 +53,8 @@ test('wrong flags and arguments', async (t) => {
     ['search --limit many x', 125, /must be a number/],
     ['save --format zip x', 125, /Allowed choices are oci-archive/],
     ['run', 1, /needs an image/],
+    ['run --from-host', 1, /needs a command/],
+    ['run --hide /etc alpine', 125, /'--hide' needs '--from-host'/],
     ['run --bogus alpine', 125, /unknown option '--bogus'/],
     ['run -d', 1, /needs an image/],
     ['create', 1, /'wherry create' needs an image/],

@@ -4,7 +4,7 @@ import { cwd, env } from 'node:process'
 import { type Command, Option } from 'commander'
 import type { Engine, Image, PullPolicy } from '../../index.ts'
 import type { Cli, Library } from '../cli.ts'
-import { CliError } from '../errors.ts'
+import { CliError, kFlagError } from '../errors.ts'
 import { collectEnv } from '../flags/env-flags.ts'
 import { collect } from '../flags/parsers.ts'
 import { addRegistryFlags, type RegistryFlags, registryOptions } from '../flags/registry-flags.ts'
@@ -62,10 +62,14 @@ export async function sourceOf(
   return { image, name, command }
 }
 
-/** @throws {CliError} where no word can name an image */
-export function assertImageNamed(words: readonly string[], verb: 'run' | 'create'): void {
+/** @throws {CliError} where no word can name an image, or a command for the host's files */
+export function assertSourceNamed(words: readonly string[], flags: SourceFlags, verb: 'run' | 'create'): void {
+  if (flags.hide !== undefined && flags.fromHost !== true) {
+    throw new CliError("'--hide' needs '--from-host'.", { exitCode: kFlagError })
+  }
   if (words[0] !== undefined) return
-  throw new CliError(`'wherry ${verb}' needs an image.`, { hint: `wherry ${verb} --help` })
+  const what = flags.fromHost === true ? 'a command' : 'an image'
+  throw new CliError(`'wherry ${verb}' needs ${what}.`, { hint: `wherry ${verb} --help` })
 }
 
 /** Reads what flags name. */

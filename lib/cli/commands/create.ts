@@ -4,7 +4,7 @@ import type { Cli } from '../cli.ts'
 import { toCreateOptions } from '../flags/create-options.ts'
 import { addRunFlags } from '../flags/run-flags.ts'
 import { IdFile } from '../id-file.ts'
-import { addSourceFlags, assertImageNamed, readRunFiles, type SourceFlags, sourceOf } from './container-source.ts'
+import { addSourceFlags, assertSourceNamed, readRunFiles, type SourceFlags, sourceOf } from './container-source.ts'
 
 export function addCreate(parent: Command, cli: Cli): void {
   const command = parent
@@ -27,7 +27,7 @@ export async function makeContainer(
   flags: SourceFlags,
   verb: 'run' | 'create',
 ): Promise<void> {
-  assertImageNamed(words, verb)
+  assertSourceNamed(words, flags, verb)
   const options = toCreateOptions(flags, await readRunFiles(flags))
   await cli.withEngine(async (engine, library) => {
     await using idFile = await IdFile.open(flags.cidfile)

@@ -8,7 +8,7 @@ import { addRunFlags } from '../flags/run-flags.ts'
 import { toRunOptions } from '../flags/run-options.ts'
 import { IdFile } from '../id-file.ts'
 import { SignalRelay } from '../signal-relay.ts'
-import { addSourceFlags, assertImageNamed, readRunFiles, type SourceFlags, sourceOf } from './container-source.ts'
+import { addSourceFlags, assertSourceNamed, readRunFiles, type SourceFlags, sourceOf } from './container-source.ts'
 import { makeContainer } from './create.ts'
 
 interface RunCommandFlags extends SourceFlags {
@@ -38,7 +38,7 @@ export function addRun(parent: Command, cli: Cli): void {
 }
 
 async function run(cli: Cli, words: readonly string[], flags: RunCommandFlags): Promise<void> {
-  assertImageNamed(words, 'run')
+  assertSourceNamed(words, flags, 'run')
   if (flags.interactive === true && flags.tty === true && !cli.stdin.isTTY) {
     throw new CliError('The input is not a terminal.', { hint: 'leave out --tty, or --interactive' })
   }
