@@ -245,3 +245,12 @@ function sourceFiles(folder: string): string[] {
     .filter((file) => !file.includes('fixtures'))
     .sort()
 }
+
+test('nobody opens bare descriptors with node:fs', () => {
+  // In a worker thread Node remembers their numbers and closes them when the thread ends, though the addon has closed them long
+  // before and another thread has the number by then.
+  const offences = sources.filter((file) =>
+    /import \{[^}]*\b(open|openSync)\b[^}]*\} from 'node:fs'/.test(readFileSync(join(root, file), 'utf8')),
+  )
+  assert.deepEqual(offences, [])
+})

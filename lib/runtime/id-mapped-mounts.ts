@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { open } from 'node:fs'
+import { constants } from 'node:fs'
 import type { Launcher } from '../launcher/launcher.ts'
 import type { Native } from '../launcher/native.ts'
 import type { NativeDescriptor } from '../launcher/process-native.ts'
@@ -27,7 +27,7 @@ export class IdMappedMounts {
   static async create(native: Native, launcher: Launcher, map: IdMap | null): Promise<IdMappedMounts> {
     return new IdMappedMounts(
       native,
-      map === null ? undefined : new native.Descriptor(await openNamespace(launcher, map)),
+      map === null ? undefined : new native.Descriptor(await openNamespace(native, launcher, map)),
     )
   }
 
@@ -61,7 +61,7 @@ export class IdMappedMounts {
   }
 }
 
-async function openNamespace(launcher: Launcher, map: IdMap): Promise<number> {
+async function openNamespace(native: Native, launcher: Launcher, map: IdMap): Promise<number> {
   const ranges = 'uids' in map ? map : { uids: map, gids: map }
   const text = (list: readonly IdRange[]): string =>
     list.map(({ containerId, hostId, size }) => `${containerId} ${hostId} ${size}\n`).join('')
@@ -79,18 +79,9 @@ async function openNamespace(launcher: Launcher, map: IdMap): Promise<number> {
   )
   await child.prepared
   try {
-    return await openRaw(`/proc/${child.pid}/ns/user`)
+    // Not by node:fs: Node closes the numbers that it has opened in a worker thread when that ends, whoever has them by then.
+    return native.openat2(kAtFdcwd, `/proc/${child.pid}/ns/user`, { flags: constants.O_RDONLY })
   } finally {
     child.release()
   }
-}
-
-/** A descriptor without a FileHandle, which would close it when it is collected. */
-function openRaw(path: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    open(path, 'r', (error, fd) => {
-      if (error === null) resolve(fd)
-      else reject(error)
-    })
-  })
 }
