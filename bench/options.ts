@@ -98,9 +98,9 @@ const kFull = {
 const kShort = {
   // It takes half a minute for each size, and its target is for the small one.
   firstSizeOnly: ['dockerd'],
-  latency: { rounds: 30, sequentialRuns: 40, concurrentRuns: 40, slowEvery: 10 },
+  latency: { rounds: 20, sequentialRuns: 40, concurrentRuns: 40, slowEvery: 10 },
   enduranceRuns: 300,
-  p3Rounds: 2,
+  p3Rounds: 1,
 }
 
 function chooseFrom<T extends string>(option: string, text: string | undefined, known: readonly T[]): readonly T[] {
