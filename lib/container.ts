@@ -88,6 +88,7 @@ export class Container extends ContainerFiles {
     const checked = checkCreateOptions(options)
     const engine = await engineOf(options)
     const { signal, platform } = options
+    signal?.throwIfAborted()
     const source = typeof image === 'string' ? await findOrPull(image, engine, signal, platform) : image
     if (!(source instanceof Image)) throw new InvalidOptionError('image', 'an Image or a reference', image)
     // Nobody may remove it before the container says that it needs it.
@@ -110,6 +111,7 @@ export class Container extends ContainerFiles {
   static async start(image: Image | string, options: CreateOptions = {}): Promise<Container> {
     const container = await Container.create(image, options)
     try {
+      options.signal?.throwIfAborted()
       await container.start()
       return container
     } catch (error) {

@@ -131,6 +131,8 @@ function explain(runtime: Runtime, target: ExecTarget, spec: RuntimeSpec | undef
   const mayBeGone = isOurs || (error instanceof WherryError && error.code === 'ERR_CHILD_ENDED')
   // Whatever else is said, this is why.
   if (mayBeGone && !isAlive(runtime.native, target)) return endedError(target, error)
+  // A process that is ending has no root any more, some moments before it counts as ended.
+  if (spec === undefined && isNativeError(error, 'ENOENT', 'ESRCH')) return endedError(target, error)
   if (!(error instanceof SyscallError) || spec === undefined) return error
   if (error.step === 'setns' && error.code === 'EINVAL') return noPidfd(error)
   const failed = 'The program could not be started in the container'

@@ -91,3 +91,13 @@ test('programs run beside the first one, see what it sees, and end by themselves
     await assert.rejects(container.spawn(['true'], { memory: 1 } as object), { code: 'ERR_INVALID_OPTION' })
   })
 })
+
+test('a call that is aborted before it begins makes no container', async (t) => {
+  if (!needsContainers(t)) return
+  const { engine } = fixture
+  const signal = AbortSignal.abort(new Error('no more'))
+  for (const call of [Container.create, Container.start]) {
+    await assert.rejects(call(Image.host(), { engine, command: ['true'], signal }), /no more/)
+  }
+  assert.deepEqual(await Container.list({ engine, all: true }), [])
+})
