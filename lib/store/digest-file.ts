@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { readFile, stat } from 'node:fs/promises'
-import { Worker } from 'node:worker_threads'
 import { WherryError } from '../errors.ts'
+import { runSingleUse } from '../layer/single-use-worker.ts'
 import { type Digest, type DigestAlgorithm, digestOf, parseDigest } from '../oci/digest.ts'
 
 /** A file up to this size is hashed at once: that takes less time than to start a thread. */
@@ -15,27 +15,9 @@ const kSmallBytes = 256 * 1024
 export async function digestFile(path: string, algorithm: DigestAlgorithm, signal?: AbortSignal): Promise<Digest> {
   signal?.throwIfAborted()
   if ((await stat(path)).size <= kSmallBytes) return digestOf(await readFile(path), algorithm)
-  const worker = new Worker(new URL('./digest-worker.js', import.meta.url), {
-    name: 'wherry-digest',
-    workerData: { path, algorithm },
-    // Flags and loaders of the embedding program are not for this thread.
-    execArgv: [],
-  })
-  let hex: string | undefined
-  let failure: unknown
-  worker.on('message', (message: string) => {
-    hex = message
-  })
-  worker.on('error', (error) => {
-    failure = error
-  })
-  const stop = (): void => {
-    worker.terminate().catch(() => undefined)
-  }
-  signal?.addEventListener('abort', stop, { once: true })
-  await new Promise<void>((done) => worker.once('exit', () => done()))
-  signal?.removeEventListener('abort', stop)
-  signal?.throwIfAborted()
+  const script = new URL('./digest-worker.js', import.meta.url)
+  const options = { name: 'wherry-digest', workerData: { path, algorithm } }
+  const { message: hex, failure } = await runSingleUse<string>(script, options, signal)
   if (hex !== undefined) return parseDigest(`${algorithm}:${hex}`)
   throw failure ?? new WherryError('The thread that hashed a blob ended unexpectedly.', { code: 'ERR_WORKER' })
 }
