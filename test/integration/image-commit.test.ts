@@ -12,7 +12,7 @@ import { LayerError } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
 import { type CommitOptions, commitImage } from '../../lib/image-archive/commit.ts'
 import { packLayer, packStream } from '../../lib/layer/pack-layer.ts'
-import { missing, needs } from '../helpers/needs.ts'
+import { needs } from '../helpers/needs.ts'
 import { podmanIn, podmanStorage } from '../helpers/podman.ts'
 import { describeTree, makeRichTree } from '../helpers/rich-tree.ts'
 import { makeRootfs, openEngine, packTar, run, skopeoInspect, tempDir } from './image-fixtures.ts'
@@ -75,9 +75,7 @@ test('GNU tar lists and extracts a packed tree as it was', async (t) => {
 })
 
 test('bsdtar extracts a packed tree as it was', async (t) => {
-  if (!needs(t, 'root', 'command:setfattr')) return
-  const absent = missing('command:bsdtar')
-  if (absent !== undefined) return t.skip(absent)
+  if (!needs(t, 'root', 'command:setfattr', 'command:bsdtar')) return
   const dir = await tempDir(t)
   makeRichTree(join(dir, 'tree'))
   await run('setfattr', '-n', 'user.with=equals', '-v', 'x', join(dir, 'tree/a/file'))
