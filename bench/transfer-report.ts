@@ -15,7 +15,7 @@ export const kTransferRules = {
 export function formatTransfer(result: TransferResult): string {
   const title = [
     `P3, a registry on loopback. Pulls end with files that can be run; tar unpacks local copies, ${kAtOnce} at once, no network.`,
-    'Pushes go to a registry that has nothing. A pull of wherry ends with all on the disk.',
+    'Pushes go to a registry that has nothing. A pull of wherry ends with its blobs on the disk, and its layers marked until they are.',
   ]
   const groups = result.rows.map(({ work, image, contenders }) => ({
     labels: [image],
