@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 import type { ContainerStore, StoredContainer } from '../containers/container-store.ts'
 import { isLive } from '../containers/end-stored.ts'
-import { processStatus } from '../containers/process-status.ts'
+import { openFirstProcess } from '../containers/first-process.ts'
 import type { ContainerRecord } from '../containers/record.ts'
 import { toOptions } from '../containers/recorded-options.ts'
 import { rootfsOf } from '../containers/start-stored.ts'
 import { ContainerStateError } from '../errors.ts'
+import { processStatus } from '../host/process-status.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
 import { buildServeIdsPlan, buildServePlan, buildServeStoppedPlan } from '../plan/serve-plan.ts'
 import { PlanDescriptors } from '../runtime/descriptors.ts'
 import { makeFilesSlot } from '../runtime/files-slot.ts'
 import type { Runtime } from '../runtime/runtime.ts'
-import { isErrno } from '../store/atomic.ts'
 
 /** A process that serves the files of one container. */
 export interface FileServer {
@@ -87,7 +87,7 @@ async function open(parts: FileServerParts, id: string, options: FileServerOptio
 async function enter({ runtime }: FileServerParts, stored: StoredContainer): Promise<FileServer | undefined> {
   const { native, launcher, host } = runtime
   const { record, state } = stored
-  const pidfd = await openFirstProcess(runtime, state)
+  const pidfd = await openFirstProcess(native, state)
   if (pidfd === undefined) return undefined
   const descriptors = new PlanDescriptors(native, 0)
   const [ours, theirs] = native.fileSocket()
@@ -117,27 +117,6 @@ async function enter({ runtime }: FileServerParts, stored: StoredContainer): Pro
   } finally {
     descriptors.close()
   }
-}
-
-async function openFirstProcess(
-  { native }: Runtime,
-  { pid, startTimeTicks }: StoredContainer['state'],
-): Promise<number | undefined> {
-  if (pid === null) return undefined
-  let fd: number
-  try {
-    fd = native.pidfdOpen(pid)
-  } catch (error) {
-    if (isErrno(error, 'ESRCH')) return undefined
-    throw error
-  }
-  // With the descriptor in hand the pid cannot change hands any more: now is the time to look whose it is.
-  const found = await processStatus(pid)
-  if (found !== undefined && !found.isZombie && (startTimeTicks === null || found.startTimeTicks === startTimeTicks)) {
-    return fd
-  }
-  native.close(fd)
-  return undefined
 }
 
 /** @returns `undefined` when it has been started meanwhile. */

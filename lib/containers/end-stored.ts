@@ -6,7 +6,7 @@ import type { Native } from '../launcher/native.ts'
 import { isErrno } from '../store/atomic.ts'
 import { pause } from '../store/lock.ts'
 import type { ContainerStore, StoredContainer } from './container-store.ts'
-import { processStatus } from './process-status.ts'
+import { openFirstProcess } from './first-process.ts'
 import { isActive } from './resolve-state.ts'
 
 const kSigkill = 9
@@ -152,24 +152,14 @@ async function processEnd(native: Native, pid: number, signal: AbortSignal | und
   }
 }
 
-async function send(parts: EndParts, { state }: StoredContainer, signal: number): Promise<void> {
-  const { pid, startTimeTicks } = state
-  if (pid === null) return
-  let fd: number
+async function send({ native }: EndParts, { state }: StoredContainer, signal: number): Promise<void> {
+  const fd = await openFirstProcess(native, state)
+  if (fd === undefined) return
   try {
-    fd = parts.native.pidfdOpen(pid)
-  } catch (error) {
-    if (isErrno(error, 'ESRCH')) return
-    throw error
-  }
-  try {
-    // With the descriptor in hand the pid cannot change hands any more: now is the time to look whose it is.
-    const found = await processStatus(pid)
-    if (found === undefined || (startTimeTicks !== null && found.startTimeTicks !== startTimeTicks)) return
-    parts.native.pidfdSendSignal(fd, signal)
+    native.pidfdSendSignal(fd, signal)
   } catch (error) {
     if (!isErrno(error, 'ESRCH')) throw error
   } finally {
-    parts.native.close(fd)
+    native.close(fd)
   }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 import { ContainerStateError, NotFoundError, UnsupportedHostError } from '../errors.ts'
+import { processStatus } from '../host/process-status.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { isErrno } from '../store/atomic.ts'
 import type { ContainerStore } from './container-store.ts'
 import { isLive } from './end-stored.ts'
-import { processStatus } from './process-status.ts'
 
 /**
  * Stops all processes of a container where they are, or lets them go on.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isLauncher, processStatus } from '../host/process-status.ts'
 import { signalName } from '../oci/signals.ts'
 import { isErrno } from '../store/atomic.ts'
 import { readBootId } from '../store/container-state.ts'
-import { isLauncher, processStatus } from './process-status.ts'
 import { type ExitRecord, parseExitRecord } from './record.ts'
 
 /** What of a state tells whether there is a process. */

@@ -2,6 +2,7 @@
 import { constants } from 'node:fs'
 import type { Cgroup } from '../cgroup/driver.ts'
 import { ContainerStateError, UnsupportedHostError } from '../errors.ts'
+import { type ProcessStatus, parseProcessStat } from '../host/process-status.ts'
 import { isNativeError } from '../launcher/fs-native.ts'
 import type { Native } from '../launcher/native.ts'
 import type { NativeDescriptor, NativeWatch } from '../launcher/process-native.ts'
@@ -79,7 +80,7 @@ function openTarget(native: Native, target: ExecTarget): number {
 /** Whether the container's first process is there and has not ended. Three quick system calls on /proc. */
 export function isAlive(native: Native, { pid, startTimeTicks }: ExecTarget): boolean {
   const status = readStatus(native, pid)
-  return status !== undefined && !status.hasEnded && status.startTimeTicks === startTimeTicks
+  return status !== undefined && !status.isZombie && status.startTimeTicks === startTimeTicks
 }
 
 /** The error for a container that has no processes any more. */
@@ -99,15 +100,12 @@ export function noPidfd(cause: unknown): UnsupportedHostError {
   )
 }
 
-function readStatus(native: Native, pid: number): { hasEnded: boolean; startTimeTicks: number } | undefined {
+function readStatus(native: Native, pid: number): ProcessStatus | undefined {
   const bytes = Buffer.allocUnsafe(kStatBytes)
   let fd: number | undefined
   try {
     fd = native.openat2(kAtFdcwd, `/proc/${pid}/stat`, { flags: constants.O_RDONLY })
-    const text = bytes.toString('latin1', 0, native.read(fd, bytes, 0, bytes.length))
-    // The second field is the command in parentheses, and may contain anything, parentheses too.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    return { hasEnded: fields[0] === 'Z' || fields[0] === 'X', startTimeTicks: Number(fields[19]) }
+    return parseProcessStat(bytes.toString('latin1', 0, native.read(fd, bytes, 0, bytes.length)))
   } catch (error) {
     if (isNativeError(error, 'ENOENT', 'ESRCH')) return undefined
     throw error

@@ -31,24 +31,6 @@ export async function readContainerState(path: string): Promise<ContainerState |
   }
 }
 
-/**
- * Start time of a process in clock ticks since boot.
- *
- * @returns `undefined` where there is no such process, or it is a zombie.
- * @source man 5 proc, /proc/[pid]/stat
- */
-export async function processStartTicks(pid: number): Promise<number | undefined> {
-  try {
-    const text = await readFile(`/proc/${pid}/stat`, 'latin1')
-    // The second field is the command in parentheses, and may contain anything, parentheses too.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19])
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined
-    throw error
-  }
-}
-
 /** Identifier of this boot of the kernel. */
 export async function readBootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'latin1')).trim()

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pid } from 'node:process'
 import { type TestContext, test } from 'node:test'
-import { processStatus } from '../../../lib/containers/process-status.ts'
 import { readEnd } from '../../../lib/containers/resolve-state.ts'
+import { processStatus } from '../../../lib/host/process-status.ts'
 import { readBootId } from '../../../lib/store/container-state.ts'
 
 async function directory(t: TestContext): Promise<string> {

@@ -7,8 +7,8 @@ import { execPath, pid } from 'node:process'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { SyscallError, TimeoutError, WherryError } from '../../../lib/errors.ts'
+import { processStatus } from '../../../lib/host/process-status.ts'
 import { loadNative } from '../../../lib/launcher/native.ts'
-import { processStartTicks } from '../../../lib/store/container-state.ts'
 import { removeTree } from '../../../lib/store/remove-tree.ts'
 import { Store } from '../../../lib/store/store.ts'
 import { newRoot, openStore } from './open-root.ts'
@@ -144,7 +144,7 @@ test('a dead session is repaired by one of many', async (t) => {
 test('marks containers as exited whose process is gone', async (t) => {
   const root = await newRoot(t)
   const store = await openStore(t, root)
-  const ticks = await processStartTicks(pid)
+  const ticks = (await processStatus(pid))?.startTimeTicks
   const states = {
     alive: { status: 'running', pid, startTimeTicks: ticks, name: 'kept' },
     reused: { status: 'running', pid, startTimeTicks: (ticks ?? 0) - 1, name: 'kept' },

@@ -19,15 +19,19 @@ export interface ProcessStatus {
  */
 export async function processStatus(pid: number): Promise<ProcessStatus | undefined> {
   try {
-    const text = await readFile(`/proc/${pid}/stat`, 'latin1')
-    // The second field is the command in parentheses, and may contain anything, parentheses too.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    const isZombie = fields[0] === 'Z' || fields[0] === 'X'
-    return { isZombie, parent: Number(fields[1]), startTimeTicks: Number(fields[19]) }
+    return parseProcessStat(await readFile(`/proc/${pid}/stat`, 'latin1'))
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined
     throw error
   }
+}
+
+/** Reads the text of `/proc/<pid>/stat`. */
+export function parseProcessStat(text: string): ProcessStatus {
+  // The second field is the command in parentheses, and may contain anything, parentheses too.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  const isZombie = fields[0] === 'Z' || fields[0] === 'X'
+  return { isZombie, parent: Number(fields[1]), startTimeTicks: Number(fields[19]) }
 }
 
 /** Whether a process is a launcher. */
