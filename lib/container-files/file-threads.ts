@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { Worker } from 'node:worker_threads'
+import { Turns } from '../async/turns.ts'
 import { WherryError } from '../errors.ts'
 import { unpackError } from '../layer/worker-protocol.ts'
 import type { FileJob, FileJobMessage, FileJobReport } from './file-jobs.ts'
@@ -15,13 +16,13 @@ interface Idle {
 /** Threads for jobs on files, kept for a while: starting one takes longer than most jobs. */
 export class FileThreads {
   readonly #idle: Idle[] = []
-  readonly #waiting: (() => void)[] = []
+  readonly #turns = new Turns()
   #busy = 0
   #isClosed = false
 
   /** Runs a job. An abort ends its thread. @throws what the job throws. @throws `signal.reason` on abort. */
   async run(socket: number, job: FileJob, signal?: AbortSignal): Promise<unknown> {
-    while (this.#busy >= kMaxThreads) await this.#turn(signal)
+    while (this.#busy >= kMaxThreads) await this.#turns.wait(signal)
     signal?.throwIfAborted()
     if (this.#isClosed) throw new WherryError('The engine is closed.', { code: 'ERR_ENGINE_CLOSED' })
     this.#busy++
@@ -35,7 +36,7 @@ export class FileThreads {
       return report.result
     } finally {
       this.#busy--
-      this.#waiting.shift()?.()
+      this.#turns.next()
     }
   }
 
@@ -75,18 +76,6 @@ export class FileThreads {
     }, kIdleMs)
     timer.unref()
     this.#idle.push({ worker, timer })
-  }
-
-  async #turn(signal: AbortSignal | undefined): Promise<void> {
-    let wake = (): void => {}
-    await new Promise<void>((resolve) => {
-      wake = resolve
-      this.#waiting.push(wake)
-      signal?.addEventListener('abort', wake, { once: true })
-    })
-    signal?.removeEventListener('abort', wake)
-    const at = this.#waiting.indexOf(wake)
-    if (at >= 0) this.#waiting.splice(at, 1)
   }
 }
 

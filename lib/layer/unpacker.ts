@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { availableParallelism } from 'node:os'
+import { Turns } from '../async/turns.ts'
 import { WherryError } from '../errors.ts'
 import { GrowingFile } from './growing-file.ts'
 import { Forwarder } from './stream-forwarder.ts'
@@ -30,7 +31,7 @@ export class Unpacker {
   readonly #idleMs: number
   readonly #idle: IdlePair[] = []
   readonly #busy = new Set<ThreadPair>()
-  readonly #waiting: (() => void)[] = []
+  readonly #turns = new Turns()
   #isClosed = false
 
   constructor(options: UnpackerOptions = {}) {
@@ -81,7 +82,7 @@ export class Unpacker {
     this.#isClosed = true
     for (const { timer } of this.#idle) clearTimeout(timer)
     const pairs = [...this.#idle.splice(0).map(({ pair }) => pair), ...this.#busy]
-    for (const wake of this.#waiting.splice(0)) wake()
+    this.#turns.all()
     await Promise.all(pairs.map((pair) => pair.close()))
   }
 
@@ -97,23 +98,8 @@ export class Unpacker {
         this.#busy.add(pair)
         return pair
       }
-      await this.#turn(signal)
+      await this.#turns.wait(signal)
     }
-  }
-
-  /** Waits until a pair may have become free. */
-  async #turn(signal: AbortSignal | undefined): Promise<void> {
-    let wake = (): void => {}
-    await new Promise<void>((resolve) => {
-      wake = resolve
-      this.#waiting.push(wake)
-      signal?.addEventListener('abort', wake, { once: true })
-    })
-    signal?.removeEventListener('abort', wake)
-    const at = this.#waiting.indexOf(wake)
-    if (at >= 0) this.#waiting.splice(at, 1)
-    // Woken for a pair and aborted at once: the next in line gets it.
-    else if (signal?.aborted === true) this.#waiting.shift()?.()
   }
 
   #release(pair: ThreadPair): void {
@@ -127,7 +113,7 @@ export class Unpacker {
       timer.unref()
       this.#idle.push({ pair, timer })
     }
-    this.#waiting.shift()?.()
+    this.#turns.next()
   }
 }
 

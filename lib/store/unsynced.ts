@@ -6,7 +6,7 @@ import * as v from 'valibot'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
 import { readBootId } from './container-state.ts'
-import { namesIn, unlinkIfThere } from './files.ts'
+import { namesIn, statIfThere, unlinkIfThere } from './files.ts'
 import { layerName, type StoreLayout } from './layout.ts'
 import type { StoreNative } from './native.ts'
 import type { Session } from './session.ts'
@@ -24,6 +24,8 @@ export interface UnsyncedLayer {
   readonly digest: Digest
   /** Whether the machine has been started anew since: then what was not written is lost. */
   readonly isStale: boolean
+  /** Of its mark: another one has another. */
+  readonly markInode: number
 }
 
 /**
@@ -79,13 +81,15 @@ export class Unsynced {
     const layers: UnsyncedLayer[] = []
     for (const name of names) {
       const path = join(this.#layout.unsynced, name)
+      const status = await statIfThere(path)
       const mark = await readMark(path)
-      if (mark === undefined) {
+      if (mark === undefined || status === undefined) {
         // A mark is whole or not there; this one says nothing.
         await unlinkIfThere(path)
         continue
       }
-      layers.push({ diffId: mark.diffId, digest: mark.digest, isStale: mark.bootId !== bootId })
+      const { diffId, digest } = mark
+      layers.push({ diffId, digest, isStale: mark.bootId !== bootId, markInode: status.ino })
     }
     return layers
   }
@@ -112,7 +116,10 @@ export class Unsynced {
     if (layers.length === 0) return
     await using directory: FileHandle = await open(this.#layout.layers, constants.O_RDONLY | constants.O_DIRECTORY)
     await this.#native.syncfsAsync(directory.fd)
-    for (const { diffId } of layers) await this.unmark(diffId)
+    for (const { diffId, markInode } of layers) {
+      // Another process may have unpacked the same layer anew meanwhile: that is not on the disk.
+      if ((await statIfThere(this.#path(diffId)))?.ino === markInode) await this.unmark(diffId)
+    }
   }
 
   async #makeDirectory(): Promise<void> {

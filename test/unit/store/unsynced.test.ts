@@ -10,6 +10,7 @@ import { parsePlatform } from '../../../lib/oci/platform.ts'
 import type { StoredImage } from '../../../lib/store/image-store.ts'
 import { layerName } from '../../../lib/store/layout.ts'
 import { Store } from '../../../lib/store/store.ts'
+import { Unsynced } from '../../../lib/store/unsynced.ts'
 import { checkLeftovers } from '../../helpers/leftovers.ts'
 import { makeTar } from '../../helpers/make-tar.ts'
 import { newRoot, openStore } from './open-root.ts'
@@ -65,6 +66,36 @@ test('several layers wait for one sync, after the last of them', async (t) => {
   })
   await store.idle()
   assert.deepEqual(readdirSync(join(root, 'unsynced')), [])
+})
+
+test('a layer that is marked again while the disk is written keeps its mark', async (t) => {
+  const root = await newRoot(t)
+  const store = await openStore(t, root)
+  const image = await importSmall(store, t)
+  await store.idle()
+  const layer = { diffId: diffIdOf(image), digest: image.manifest.layers[0]?.digest ?? assert.fail() }
+  let other: Unsynced | undefined
+  const native = {
+    ofdLock: () => true,
+    // As another process would, that unpacks the layer anew.
+    syncfsAsync: async () => {
+      if (other !== undefined) await other.mark(layer)
+      other = undefined
+    },
+  }
+  const work: Promise<unknown>[] = []
+  const parts = {
+    layout: store.layout,
+    session: store.session,
+    native,
+    inBackground: (each: Promise<unknown>) => work.push(each),
+  }
+  const ours = new Unsynced(parts)
+  other = new Unsynced({ ...parts, inBackground: () => undefined })
+  await ours.mark(layer)
+  ours.syncSoon()
+  await Promise.all(work)
+  assert.deepEqual(readdirSync(join(root, 'unsynced')), [layerName(layer.diffId)])
 })
 
 test('what another process left unsynced is synced at the next opening', async (t) => {
