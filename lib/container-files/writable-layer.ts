@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { StoredContainer } from '../containers/container-store.ts'
 import { isLive } from '../containers/end-stored.ts'
@@ -9,7 +9,7 @@ import { rootfsOf } from '../containers/start-stored.ts'
 import { ConflictError, UnsupportedHostError } from '../errors.ts'
 import type { LayerChange } from '../layer/layer-changes.ts'
 import { readChanges } from '../layer/read-changes.ts'
-import { isErrno } from '../store/atomic.ts'
+import { makeDirectory } from '../store/atomic.ts'
 import { type FileServer, type FileServerParts, openIdServer } from './file-server.ts'
 
 /** A container's writable layer, as long as it is looked at. */
@@ -44,9 +44,7 @@ export async function withWritableLayer<T>(
   let server: FileServer | undefined
   try {
     // One that was never started has none yet.
-    await mkdir(upper, { mode: 0o755 }).catch((error: unknown) => {
-      if (!isErrno(error, 'EEXIST')) throw error
-    })
+    await makeDirectory(upper, 0o755)
     for (const dir of [upper, ...rootfs.layers.map((layer) => layer.dir).reverse()]) {
       handles.push(await open(dir, constants.O_RDONLY | constants.O_DIRECTORY))
     }

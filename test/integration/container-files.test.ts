@@ -304,6 +304,16 @@ both('a commit is an image with what was written', async (container, running) =>
   await image.remove()
 })
 
+test('the root of a container stays open to its users, whatever the umask of who asks for its changes', async (t) => {
+  if (!needsContainers(t)) return
+  const umask = process.umask(0o077)
+  t.after(() => process.umask(umask))
+  await using container = await sleeper()
+  assert.deepEqual(await container.changes(), [])
+  await container.start()
+  assert.equal((await container.stat('/')).mode & 0o7777, 0o755)
+})
+
 test('a committed image is one that other tools read', async (t) => {
   if (!needsContainers(t) || !needs(t, 'command:skopeo')) return
   await using container = await sleeper({
