@@ -13,6 +13,7 @@ import { buildServeIdsPlan, buildServePlan, buildServeStoppedPlan } from '../pla
 import { PlanDescriptors } from '../runtime/descriptors.ts'
 import { makeFilesSlot } from '../runtime/files-slot.ts'
 import type { Runtime } from '../runtime/runtime.ts'
+import { whenThereIsRoom } from '../runtime/when-there-is-room.ts'
 
 /** A process that serves the files of one container. */
 export interface FileServer {
@@ -98,10 +99,9 @@ async function enter({ runtime }: FileServerParts, stored: StoredContainer): Pro
       hasUserNamespace: hasUserNamespace(runtime, record),
       setsGroups: host.idMapping.mode !== 'deny',
     })
-    const end = native.duplicate(pidfd)
-    const child = launcher.clone(plan, descriptors.fds)
+    const child = await whenThereIsRoom(() => launcher.clone(plan, descriptors.fds))
     // With the container its files may be started anew: nobody else may be at them then.
-    const watch = new native.Watch(end, () => child.kill(kSigkill))
+    const watch = new native.Watch(native.duplicate(pidfd), () => child.kill(kSigkill))
     watch.unref()
     try {
       await child.prepared
@@ -200,7 +200,8 @@ export async function openIdServer(runtime: Runtime): Promise<FileServer> {
   launcher.hold()
   try {
     const socketSlot = descriptors.own(theirs)
-    const child = launcher.clone(buildServeIdsPlan({ uids, gids, mapMode: mode, socketSlot }), descriptors.fds)
+    const plan = buildServeIdsPlan({ uids, gids, mapMode: mode, socketSlot })
+    const child = await whenThereIsRoom(() => launcher.clone(plan, descriptors.fds))
     await child.prepared
     return serverOf(runtime, child, ours, async () => launcher.unhold())
   } catch (error) {
