@@ -123,11 +123,27 @@ void record_exit(const Supervised& it, int status, const rusage& usage, unsigned
   if (whole) renameat(it.log.dir, "exit.tmp", it.log.dir, "exit");
 }
 
+// The engine that made the parent of a cgroup may be gone, and could not remove it while this container was in it.
+// Whoever comes last does; a parent that others use stays.
+void remove_parent(JanitorLink* janitor, const char* entry, size_t length) {
+  char parent[4096];
+  const char* slash = strrchr(entry, '/');
+  if (slash == nullptr || length > sizeof parent) return;
+  size_t size = static_cast<size_t>(slash - entry);
+  memcpy(parent, entry, size);
+  parent[0] = 'r';
+  parent[size] = 0;
+  janitor_remove(janitor, parent, size + 1);
+}
+
 void clean_up(const Supervised& it, JanitorLink* janitor) {
   for (size_t at = 0; at < it.entries_size;) {
     const char* entry = it.entries + at;
     size_t length = strlen(entry) + 1;
-    if (entry[0] == 'c') janitor_remove(janitor, entry, length);
+    if (entry[0] == 'c') {
+      janitor_remove(janitor, entry, length);
+      if (it.detached) remove_parent(janitor, entry, length);
+    }
     at += length;
   }
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { Container } from '../../lib/container.ts'
 import { Engine } from '../../lib/engine.ts'
+import { takeStock } from '../helpers/leftovers.ts'
 import { until } from '../helpers/until.ts'
 import { needsContainers, useFixture } from '../integration/rootfs.ts'
 import { firstLine, untilTerm } from './lasting.ts'
@@ -35,4 +36,19 @@ test('a run that is under way is told, though a detached container goes on', kTi
   await same.stop()
   assert.equal((await same.wait()).exitCode, 3)
   await until(() => !existsSync(`/proc/${launcher.pid}`), 'the launcher ends')
+})
+
+test('the cgroups that engines share go with a detached container that outlives its engine', kTimeout, async (t) => {
+  if (!needsContainers(t)) return
+  // No other engine of this file may be there to remove them, so all of this happens in an engine of its own.
+  const before = takeStock().cgroups
+  const engine = await Engine.open({ root: fixture.engine.root })
+  const detached = await Container.start('test', { engine, command: untilTerm(0), detached: true })
+  await firstLine(detached)
+  const { pid } = await detached.inspect()
+  await engine.close()
+  assert.ok(pid !== null && takeStock().cgroups.length > 0)
+  process.kill(pid, 'SIGKILL')
+  await until(() => takeStock().cgroups.length <= before.length, 'the cgroups are removed')
+  await (await Container.get(detached.id, { engine: fixture.engine })).remove()
 })
