@@ -29,6 +29,7 @@ const PACKAGES =
 const LEFT_OUT = {
   'ends a run after its time': 'the guest takes longer than its 300 ms to get a program to its first line',
   'a set of CPUs is kept to': 'User Mode Linux has one CPU and no cpuset controller',
+  'a limit that the kernel refuses': 'it is a set of CPUs',
   'sets kernel settings of its own namespaces \\([a-z]+ image, userns auto':
     'Linux 6.1 hides net.core.* from user namespaces',
 }

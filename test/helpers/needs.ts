@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, readFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { sharedDataPath } from './package-root.ts'
 
 /** Something of the host that a test cannot do without. */
-export type Capability = 'root' | 'userns' | 'overlay' | 'cgroup' | `command:${string}`
+export type Capability =
+  | 'root'
+  | 'userns'
+  | 'overlay'
+  | 'cgroup'
+  | 'cgroup-v1'
+  | `command:${string}`
+  /** A C header below /usr/include. */
+  | `header:${string}`
+  /** A file or folder of {@link sharedDataPath}. */
+  | `data:${string}`
 
 const answers = new Map<Capability, string | undefined>()
 
@@ -51,9 +62,19 @@ function probe(capability: Capability): string | undefined {
       return tryCommand('unshare', [...asRoot(), '--mount', 'sh', '-ec', OVERLAY_PROBE])
     case 'cgroup':
       return probeCgroup()
+    case 'cgroup-v1': {
+      const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+      return / - cgroup \S+ /.test(mounts) ? undefined : 'no cgroup v1 hierarchy is mounted'
+    }
     default:
-      return probeCommand(capability.slice('command:'.length))
+      return probeNamed(capability.slice(0, capability.indexOf(':')), capability.slice(capability.indexOf(':') + 1))
   }
+}
+
+function probeNamed(kind: string, name: string): string | undefined {
+  if (kind === 'command') return probeCommand(name)
+  const path = kind === 'header' ? join('/usr/include', name) : sharedDataPath(name)
+  return existsSync(path) ? undefined : `${path} is not there`
 }
 
 const OVERLAY_PROBE = `

@@ -10,6 +10,11 @@ export function packageRoot(): string {
   return dir
 }
 
+/** Published schemas and profiles that tests compare with. They lie beside the project, and a clone may lack them. */
+export function sharedDataPath(...names: string[]): string {
+  return join(packageRoot(), '../shared/data', ...names)
+}
+
 /** A file or directory below test/fixtures/. */
 export function fixturePath(...names: string[]): string {
   return join(packageRoot(), 'test/fixtures', ...names)

@@ -12,7 +12,7 @@ import { type Digest, digestHex, digestOf } from '../../lib/oci/digest.ts'
 import { kMediaType } from '../../lib/oci/image-config.ts'
 import type { RunResult } from '../../lib/run-result.ts'
 import { makeTar } from '../helpers/make-tar.ts'
-import { needs } from '../helpers/needs.ts'
+import { needs, skipOrFail } from '../helpers/needs.ts'
 import { packageRoot } from '../helpers/package-root.ts'
 import { podmanStorage } from '../helpers/podman.ts'
 import { runChild, runOk } from '../helpers/run-child.ts'
@@ -184,7 +184,9 @@ test('an image that has one layer at several places runs, with what the uppermos
 test('the project checks itself in the host’s image, and not a byte of it changes', async (t) => {
   const root = packageRoot()
   if (!needsContainers(t) || !needs(t, 'command:npm', 'command:clang-format')) return
-  if (!existsSync(join(root, 'node_modules/@biomejs'))) return t.skip('the development dependencies are not installed')
+  if (!existsSync(join(root, 'node_modules/@biomejs'))) {
+    return skipOrFail(t, 'the development dependencies are not installed')
+  }
   const skipped = ['.git', 'build', 'build-*', 'fuzz-*'].flatMap((name) => ['-name', name, '-prune', '-o'])
   const listing = (): Promise<string> =>
     runOk('find', [root, ...skipped, '-printf', '%P %y %s %m %U:%G %T@ %C@\n'], { timeoutMs: 120_000 })

@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { type Cgroup, type CgroupDriver, createCgroupDriver } from '../../lib/cgroup/driver.ts'
 import { planLimits } from '../../lib/cgroup/limits.ts'
 import { readCgroupWorld } from '../../lib/cgroup/read-world.ts'
-import { needs } from '../helpers/needs.ts'
+import { needs, skipOrFail } from '../helpers/needs.ts'
 
 const kMiB = 1024 * 1024
 
@@ -158,7 +158,7 @@ test('what uses more memory than its limit is killed, and counted', async (t) =>
   if (!needs(t, 'root') || !needs(t, 'cgroup')) return
   const driver = await realDriver(t)
   const host = await driver.limitHost()
-  if (!host.files.has('memory')) return t.skip('no memory controller')
+  if (!host.files.has('memory')) return skipOrFail(t, 'no memory controller')
   const cgroup = await driver.create('oom')
   await cgroup.apply(planLimits({ memory: { limit: 8 * kMiB, swap: 8 * kMiB } }, host, 'best-effort').writes)
   const child = await startIn(cgroup, 'head -c 100000000 /dev/zero | tail -c 90000000 > /dev/null')
@@ -172,7 +172,7 @@ test('a limit that the kernel refuses is reported with its file', async (t) => {
   if (!needs(t, 'root') || !needs(t, 'cgroup')) return
   const driver = await realDriver(t)
   const host = await driver.limitHost()
-  if (!host.files.has('cpuset')) return t.skip('no cpuset controller')
+  if (!host.files.has('cpuset')) return skipOrFail(t, 'no cpuset controller')
   const cgroup = await driver.create('refused')
   await assert.rejects(cgroup.apply(planLimits({ cpu: { cpus: '99999' } }, host).writes), {
     name: 'SyscallError',

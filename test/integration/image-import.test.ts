@@ -13,7 +13,7 @@ import { ConflictError, InvalidOptionError, LayerError, NotFoundError, WherryErr
 import { Image, type ImageProgress } from '../../lib/image.ts'
 import { digestHex, parseDigest } from '../../lib/oci/digest.ts'
 import { needs } from '../helpers/needs.ts'
-import { packageRoot } from '../helpers/package-root.ts'
+import { sharedDataPath } from '../helpers/package-root.ts'
 import { makeRootfs, openEngine, packTar, run, skopeoInspect, tempDir } from './image-fixtures.ts'
 
 const kChild = fileURLToPath(import.meta.url.replace(/image-import\.test\.(js|ts)$/, 'image-import-process.$1'))
@@ -79,11 +79,7 @@ test('another process and another program see the image', async (t) => {
 })
 
 test('documents follow the schemas of the image specification', async (t) => {
-  const schemas = join(packageRoot(), '../shared/data/image-spec-schema')
-  if (!existsSync(schemas)) {
-    t.skip(`the schemas are not at ${schemas}`)
-    return
-  }
+  if (!needs(t, 'data:image-spec-schema')) return
   const dir = await tempDir(t)
   const engine = await openEngine(t, join(dir, 'root'))
   const tar = await packTar(await makeRootfs(dir), join(dir, 'rootfs.tar'))
@@ -95,7 +91,7 @@ test('documents follow the schemas of the image specification', async (t) => {
     Labels: { a: 'b' },
   }
   const image = await Image.import(tar, { engine, config, reference: 'base:1' })
-  const check = makeValidator(schemas)
+  const check = makeValidator(sharedDataPath('image-spec-schema'))
   const blob = async (digest: string) =>
     JSON.parse(await readFile(engine.store.blobs.path(parseDigest(digest)), 'utf8')) as unknown
   check('image-manifest-schema.json', await blob(image.digest ?? ''))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { Ajv } from 'ajv'
 import * as fc from 'fast-check'
@@ -11,9 +11,10 @@ import { kCapabilities, kDefaultCapabilities } from '../../../lib/oci/capabiliti
 import type { ImageRunConfig } from '../../../lib/oci/merge-config.ts'
 import { type RuntimeSpec, serializeRuntimeSpec } from '../../../lib/oci/runtime-spec.ts'
 import { type ContainerOptions, normalizeContainerOptions } from '../../../lib/options/container-options.ts'
-import { packageRoot } from '../../helpers/package-root.ts'
+import { needs } from '../../helpers/needs.ts'
+import { sharedDataPath } from '../../helpers/package-root.ts'
 
-const kSchemas = resolve(packageRoot(), '../shared/data/runtime-spec-schema')
+const kSchemas = sharedDataPath('runtime-spec-schema')
 const kRoot = { uid: 0, gid: 0, additionalGids: [0], home: '/root', name: 'root' }
 const kIdMap = [{ containerId: 0, hostId: 100_000, size: 65_536 }]
 
@@ -39,7 +40,7 @@ function schemaValidator(): (spec: unknown) => string {
   const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: false, logger: false })
   const read = (name: string): object =>
     JSON.parse(
-      readFileSync(resolve(kSchemas, name), 'utf8').replaceAll(
+      readFileSync(join(kSchemas, name), 'utf8').replaceAll(
         'http://json-schema.org/draft-04/schema#',
         'http://json-schema.org/draft-07/schema#',
       ),
@@ -87,10 +88,7 @@ const options: fc.Arbitrary<ContainerOptions> = fc.record(
 )
 
 test('any options give a configuration that the standard allows, and the same one again', (t) => {
-  if (!existsSync(kSchemas)) {
-    t.skip(`${kSchemas} is not here`)
-    return
-  }
+  if (!needs(t, 'data:runtime-spec-schema')) return
   const errors = schemaValidator()
   assert.match(errors({ ociVersion: 1 }), /ociVersion/, 'the schema does refuse something')
   void fc.assert(

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
 import * as fc from 'fast-check'
@@ -9,9 +8,9 @@ import { InvalidOptionError } from '../../../lib/errors.ts'
 import { compileSeccomp } from '../../../lib/oci/seccomp/compile-seccomp.ts'
 import { defaultSeccompProfile, selectSeccomp } from '../../../lib/oci/seccomp-profile.ts'
 import { normalizeSeccomp } from '../../../lib/options/seccomp-options.ts'
-import { packageRoot } from '../../helpers/package-root.ts'
+import { needs } from '../../helpers/needs.ts'
+import { sharedDataPath } from '../../helpers/package-root.ts'
 
-const kDocker = resolve(packageRoot(), '../shared/data/seccomp-docker-default.json')
 const kSubject = { arch: 'x64', capabilities: [], kernel: '6.1' } as const
 
 test('words and profiles are taken as they are', () => {
@@ -21,8 +20,9 @@ test('words and profiles are taken as they are', () => {
   assert.equal(normalizeSeccomp(profile), profile)
 })
 
-test("Docker's own profile is taken", { skip: existsSync(kDocker) ? false : `${kDocker} is not here` }, () => {
-  const profile: unknown = JSON.parse(readFileSync(kDocker, 'utf8'))
+test("Docker's own profile is taken", (t) => {
+  if (!needs(t, 'data:seccomp-docker-default.json')) return
+  const profile: unknown = JSON.parse(readFileSync(sharedDataPath('seccomp-docker-default.json'), 'utf8'))
   assert.equal(normalizeSeccomp(profile), profile)
 })
 

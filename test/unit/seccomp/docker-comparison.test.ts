@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { kCapabilities } from '../../../lib/oci/capabilities.ts'
 import { type SeccompArch, seccompArchInfo } from '../../../lib/oci/seccomp/syscall-table.ts'
 import { defaultSeccompProfile, type SeccompProfile, selectSeccomp } from '../../../lib/oci/seccomp-profile.ts'
-import { packageRoot } from '../../helpers/package-root.ts'
+import { needs } from '../../helpers/needs.ts'
+import { sharedDataPath } from '../../helpers/package-root.ts'
 import { evaluateNaively } from './naive-evaluator.ts'
-
-const kFile = resolve(packageRoot(), '../shared/data/seccomp-docker-default.json')
-const skip = existsSync(kFile) ? false : `${kFile} is not here`
 
 /** Every difference there is, with its reason. The test fails on any other, and on one that has gone. */
 const kDifferences: Readonly<Record<string, string>> = {
@@ -41,8 +38,9 @@ function differing(
   )
 }
 
-test('the default profile decides each system call as Docker does, but for the listed ones', { skip }, () => {
-  const docker = JSON.parse(readFileSync(kFile, 'utf8')) as SeccompProfile
+test('the default profile decides each system call as Docker does, but for the listed ones', (t) => {
+  if (!needs(t, 'data:seccomp-docker-default.json')) return
+  const docker = JSON.parse(readFileSync(sharedDataPath('seccomp-docker-default.json'), 'utf8')) as SeccompProfile
   for (const [arch, subArch] of [
     ['x64', 'x64'],
     ['x64', 'x86'],
