@@ -5,6 +5,7 @@ import { type CheckedCreateOptions, randomName } from './containers/create-optio
 import type { Engine } from './engine.ts'
 import { ConflictError, NotFoundError } from './errors.ts'
 import { Image } from './image.ts'
+import { overlayLayers } from './plan/overlay-layers.ts'
 
 const kNameTries = 20
 
@@ -12,7 +13,7 @@ const kNameTries = 20
  * Adds a new container of an image, which must be kept meanwhile.
  *
  * @param reference - the name that the image has or was asked for by.
- * @throws {ConflictError} when another container has its name.
+ * @throws {ConflictError} when another container has its name. @throws {UnsupportedHostError} for too many layers.
  */
 export async function addContainer(
   containers: ContainerStore,
@@ -69,7 +70,10 @@ const kNewState = {
 }
 
 function recordedRootfs({ rootfs, layers }: Image): StoredContainer['record']['rootfs'] {
-  return rootfs.kind === 'host' ? rootfs : { kind: 'layers', diffIds: layers.map(({ diffId }) => diffId) }
+  if (rootfs.kind === 'host') return rootfs
+  const diffIds = layers.map(({ diffId }) => diffId)
+  overlayLayers(diffIds)
+  return { kind: 'layers', diffIds }
 }
 
 /** What must stay in the store: the layers as they are unpacked, and what the image can be named and sent again by. */

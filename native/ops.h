@@ -17,7 +17,7 @@
   X(session_keyring, 0, 0, 0, 0, 0, false)  \
   X(propagation, 1, 1, 1, 1, 0, false)      \
   X(fsmount, 3, 3, 2, 40, 3, false)         \
-  X(overlay, 4, 4, 4, 250, 3, false)        \
+  X(overlay, 4, 4, 4, 4, 3, true)           \
   X(open_tree, 4, 4, 1, 1, 3, false)        \
   X(mount_setattr, 6, 6, 0, 0, 0x21, false) \
   X(move_mount, 3, 3, 1, 1, 3, false)       \

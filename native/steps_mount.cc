@@ -9,41 +9,14 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "mount.h"
 #include "steps.h"
 #include "sys.h"
 
 namespace wherry {
 namespace {
-
-constexpr uint64_t kAttrReadOnly = 1, kAttrNosuid = 2, kAttrNodev = 4, kAttrNoexec = 8, kAttrIdmap = 0x100000;
-constexpr unsigned kFsopenCloexec = 1, kFsmountCloexec = 1;
-
-unsigned long attr_to_flags(uint64_t attr) {
-  auto bit = [attr](uint64_t has, unsigned long gives) { return (attr & has) != 0 ? gives : 0ul; };
-  return bit(kAttrReadOnly, MS_RDONLY) | bit(kAttrNosuid, MS_NOSUID) | bit(kAttrNodev, MS_NODEV) |
-         bit(kAttrNoexec, MS_NOEXEC);
-}
-
-// Opens the target of a mount: the slot itself for an empty path.
-int target_fd(Context* ctx, int64_t slot, const char* path, bool directory) {
-  int fd = path[0] == 0 ? openat(slot_fd(ctx, slot), ".", O_PATH | O_CLOEXEC)
-                        : open_target(slot_fd(ctx, slot), path, directory);
-  ctx->call = "open mount target";
-  return path[0] == 0 && fd < 0 ? -errno : fd;
-}
-
-int attach(Context* ctx, int mount_fd, int target) {
-  return check(ctx, "move_mount", sys_move_mount(mount_fd, "", target, "", kMoveFromEmpty | kMoveToEmpty));
-}
-
-// Kernels before 5.2: mount(2) on the descriptor's magic link. The mount's root is reopened by walking into it again.
-int old_mount(Context* ctx, const char* source, int target, const char* type, uint64_t attr, const char* data) {
-  char path[32];
-  return check(ctx, "mount", mount(source, fd_path(target, path), type, attr_to_flags(attr), data));
-}
 
 int configure(Context* ctx, int fs, const Step& step, int first) {
   for (int i = first; i < step.string_count; i++) {
@@ -71,84 +44,6 @@ int join_options(const Step& step, int first, char* out, size_t size) {
     used += text.size;
   }
   return 0;
-}
-
-// Reopens what is mounted on a target that was opened before the mount.
-int reopen(Context* ctx, int64_t target_slot, const char* path, int64_t slot) {
-  int fd = path[0] == 0 ? -EINVAL : open_in_root(slot_fd(ctx, target_slot), path, O_PATH, 0);
-  if (fd < 0) return fd;
-  set_slot(ctx, slot, fd);
-  return 0;
-}
-
-// Opens "<slot>/<path>" and returns a fresh descriptor or -errno.
-int open_layer(Context* ctx, const char* spec) {
-  char* rest;
-  long slot = strtol(spec, &rest, 10);
-  if (slot < 0 || slot >= kMaxSlots || *rest != '/') return -EINVAL;
-  int fd = openat(ctx->slots[slot], rest[1] == 0 ? "." : rest + 1, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-  ctx->call = "open layer";
-  return fd < 0 ? -errno : fd;
-}
-
-constexpr int kOverlayUserxattr = 1, kOverlayVolatile = 2;
-
-// Adds the layers to a new-API overlay context. Layers are named by descriptor paths: short, and they hide host paths.
-int overlay_layers(Context* ctx, int fs, const int* layers, int count) {
-  char path[32];
-  for (int i = 2; i < count; i++) {
-    int result = sys_fsconfig(fs, kFsconfigSetString, "lowerdir+", fd_path(layers[i], path), 0);
-    if (result != 0) return check(ctx, "fsconfig", result);
-  }
-  if (layers[0] < 0) return 0;
-  int result = sys_fsconfig(fs, kFsconfigSetString, "upperdir", fd_path(layers[0], path), 0);
-  if (result == 0) result = sys_fsconfig(fs, kFsconfigSetString, "workdir", fd_path(layers[1], path), 0);
-  return check(ctx, "fsconfig", result);
-}
-
-int overlay_new(Context* ctx, const int* layers, int count, int64_t flags, uint64_t attr, int target, int64_t slot) {
-  int fs = sys_fsopen("overlay", kFsopenCloexec);
-  if (fs < 0) return check(ctx, "fsopen", -1);
-  int result = overlay_layers(ctx, fs, layers, count);
-  if (result == 0 && (flags & kOverlayUserxattr) != 0)
-    result = check(ctx, "fsconfig", sys_fsconfig(fs, kFsconfigSetFlag, "userxattr", nullptr, 0));
-  if (result == 0 && (flags & kOverlayVolatile) != 0)
-    result = check(ctx, "fsconfig", sys_fsconfig(fs, kFsconfigSetFlag, "volatile", nullptr, 0));
-  if (result == 0) result = check(ctx, "fsconfig", sys_fsconfig(fs, kFsconfigCreate, nullptr, nullptr, 0));
-  int made = result == 0 ? sys_fsmount(fs, kFsmountCloexec, static_cast<unsigned>(attr)) : -1;
-  if (result == 0 && made < 0) result = check(ctx, "fsmount", -1);
-  close(fs);
-  if (result != 0) return result;
-  result = attach(ctx, made, target);
-  set_slot(ctx, result == 0 ? slot : -1, made);
-  return result;
-}
-
-// Whether overlay has lowerdir+ (Linux 6.8). Trying it on an older one works, but leaves a line in the kernel's log
-// each time.
-bool has_lowerdir_plus() {
-  struct utsname name;
-  unsigned major_number = 0, minor_number = 0;
-  if (uname(&name) != 0 || sscanf(name.release, "%u.%u", &major_number, &minor_number) != 2) return true;
-  return major_number > 6 || (major_number == 6 && minor_number >= 8);
-}
-
-// mount(2): a page of options, for kernels without lowerdir+.
-int overlay_old(Context* ctx, const int* layers, int count, int64_t flags, uint64_t attr, int target) {
-  char data[4096];
-  size_t used = static_cast<size_t>(snprintf(data, sizeof data, "lowerdir="));
-  for (int i = 2; i < count; i++) {
-    if (used + 40 > sizeof data) return -E2BIG;
-    used += static_cast<size_t>(
-        snprintf(data + used, sizeof data - used, "%s/proc/self/fd/%d", i == 2 ? "" : ":", layers[i]));
-  }
-  if (used + 120 > sizeof data) return -E2BIG;
-  if (layers[0] >= 0)
-    used += static_cast<size_t>(snprintf(data + used, sizeof data - used,
-                                         ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d", layers[0], layers[1]));
-  snprintf(data + used, sizeof data - used, "%s%s", (flags & kOverlayUserxattr) != 0 ? ",userxattr" : "",
-           (flags & kOverlayVolatile) != 0 ? ",volatile" : "");
-  return old_mount(ctx, "overlay", target, "overlay", attr, data);
 }
 
 int bind_new(Context* ctx, int source, int target, unsigned recursive, MountAttr* attr) {
@@ -236,35 +131,6 @@ WHERRY_STEP(fsmount) {
     }
   }
   close(target);
-  return result;
-}
-
-// slot, target slot, flags, attributes; target, upper ("" for a read-only mount), work, lower… (topmost first)
-WHERRY_STEP(overlay) {
-  int layers[kMaxStrings];
-  int count = 0, result = 0;
-  for (int i = 1; i < step.string_count && result == 0; i++) {
-    Text spec = step.text(i);
-    int fd = spec.size == 0 ? -1 : open_layer(ctx, spec.data);
-    if (spec.size != 0 && fd < 0) result = fd;
-    layers[count++] = fd;
-  }
-  const char* path = step.text(0).data;
-  auto attr = static_cast<uint64_t>(step.integer(3));
-  int target = result == 0 ? target_fd(ctx, step.integer(1), path, true) : -1;
-  if (result == 0 && target < 0) result = target;
-  if (result == 0) {
-    result = -ENOSYS;
-    if (has_lowerdir_plus()) result = overlay_new(ctx, layers, count, step.integer(2), attr, target, step.integer(0));
-    bool old_kernel = result == -ENOSYS || (result == -EINVAL && strcmp(ctx->call, "fsconfig") == 0);
-    if (old_kernel) {
-      result = overlay_old(ctx, layers, count, step.integer(2), attr, target);
-      if (result == 0) result = reopen(ctx, step.integer(1), path, step.integer(0));
-    }
-  }
-  if (target >= 0) close(target);
-  for (int i = 0; i < count; i++)
-    if (layers[i] >= 0) close(layers[i]);
   return result;
 }
 

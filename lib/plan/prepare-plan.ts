@@ -3,7 +3,7 @@
 import { kDefaultDevices, kDefaultDevLinks } from '../oci/default-mounts.ts'
 import type { RuntimeMount, RuntimeNamespaceType, RuntimeSpec } from '../oci/runtime-spec.ts'
 import { type CgroupView, cgroupMounts } from './cgroup-mounts.ts'
-import { encodeAhead } from './encode.ts'
+import { encodeAhead, nulTerminated } from './encode.ts'
 import { kMountAttr, kMountFlag, parseMountWords } from './mount-words.ts'
 import { type Step, step } from './ops.ts'
 import { kSlot } from './slots.ts'
@@ -331,7 +331,7 @@ function rootSteps(input: RootInput): Step[] {
       'overlay',
       'mount the root file system',
       [root, stage, overlayFlags(input), overlayAttr(input)],
-      ['root', `${state}/${input.upper}`, `${state}/${input.work}`, `${stage}/skel`, ...input.lowers],
+      ['root', `${state}/${input.upper}`, `${state}/${input.work}`, nulTerminated([`${stage}/skel`, ...input.lowers])],
     ),
   ]
 }
@@ -378,7 +378,7 @@ function extraOverlay(input: RootInput, { target, upper, work, lower }: ExtraOve
     'overlay',
     `mount the file system of ${target}`,
     [-1, kSlot.root, overlayFlags(input), overlayAttr(input)],
-    [target, `${kSlot.state}/${upper}`, `${kSlot.state}/${work}`, lower],
+    [target, `${kSlot.state}/${upper}`, `${kSlot.state}/${work}`, nulTerminated([lower])],
   )
 }
 

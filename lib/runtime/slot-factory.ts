@@ -7,6 +7,7 @@ import type { Launcher } from '../launcher/launcher.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
+import { overlayLayers } from '../plan/overlay-layers.ts'
 import {
   buildPreparePlan,
   type ExtraOverlay,
@@ -187,9 +188,7 @@ export class SlotFactory {
     const noDevices = !privileged
     const base = { upper: below(scratch.upper), work: below(scratch.work), userXattr: true, volatile, noDevices }
     if (rootfs.kind === 'layers') {
-      // The uppermost first. An image may have one layer at several places, which overlayfs refuses; the lower ones show nothing
-      // that the uppermost does not show.
-      const lowers = [...new Set(rootfs.layers.map(({ dir }) => `${kSlot.state}/${below(dir)}`).reverse())]
+      const lowers = overlayLayers(rootfs.layers.map(({ dir }) => `${kSlot.state}/${below(dir)}`))
       return { ...base, lowers, overlays: [], detached: [], host: null, hide: [], directories: [] }
     }
     const hide = [root, ...rootfs.hide]

@@ -8,6 +8,7 @@ import { type ImageRunConfig, mergeConfig } from '../oci/merge-config.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import { parseMountWords } from '../plan/mount-words.ts'
+import { overlayLayers } from '../plan/overlay-layers.ts'
 import { isBindMount } from '../plan/prepare-plan.ts'
 import { type BindSource, buildStartPlan } from '../plan/start-plan.ts'
 import { type ResolvedUser, resolveUser } from '../rootfs/users.ts'
@@ -46,10 +47,11 @@ export interface StartRequest {
  * Starts a container: from validated options to a running program. On failure the slot and all that belongs to it is gone.
  *
  * @throws {InvalidOptionError} before anything is touched. @throws {NotFoundError} for an unknown user.
- * @throws {UnsupportedHostError} for a limit that this host lacks. @throws {ContainerStartError}
+ * @throws {UnsupportedHostError} for a limit that this host lacks, and for too many layers. @throws {ContainerStartError}
  */
 export async function startContainer(runtime: Runtime, request: StartRequest): Promise<StartedContainer> {
-  const { options, descriptors } = request
+  const { options, descriptors, rootfs } = request
+  if (rootfs.kind === 'layers') overlayLayers(rootfs.layers.map(({ dir }) => dir))
   const { user, volumes } = mergeConfig(options, request.imageConfig)
   const limits = await limitWrites(runtime, options)
   for (const [i, mount] of options.mounts.entries()) {
@@ -57,8 +59,8 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
   }
   const needsCgroup = limits.length > 0 && options.limits === 'strict'
   const { place } = request
-  const key = slotKey(request.rootfs, options, needsCgroup)
-  const makeProfile = (): SlotProfile => slotProfile(draftSpec(runtime, request), request.rootfs, options, needsCgroup)
+  const key = slotKey(rootfs, options, needsCgroup)
+  const makeProfile = (): SlotProfile => slotProfile(draftSpec(runtime, request), rootfs, options, needsCgroup)
   const slot = await takeSlot(() =>
     place === undefined ? runtime.pool.take(key, makeProfile) : runtime.pool.make(makeProfile(), place),
   )

@@ -44,7 +44,10 @@ test('arguments, environments, files, filters and maps stay out of messages', ()
 
 test('an overlay of many layers does not fill the screen', () => {
   const layers = Array.from({ length: 100 }, (_, i) => `0/layers/${i}`)
-  const { message } = stepError(failure(22, 'fsconfig'), step('overlay', 'mount the root', [1, 1, 0, 0], layers))
+  const { message } = stepError(
+    failure(22, 'fsconfig'),
+    step('overlay', 'mount the root', [1, 1, 0, 0], ['root', '0/u', '0/w', nulTerminated(layers)]),
+  )
   assert.ok(message.length < 200)
 })
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { loadNative } from '../../../lib/launcher/native.ts'
-import { encodePlan } from '../../../lib/plan/encode.ts'
+import { encodePlan, nulTerminated } from '../../../lib/plan/encode.ts'
 import { kMountFlag } from '../../../lib/plan/mount-words.ts'
 import type { OpName, Step } from '../../../lib/plan/ops.ts'
 import { buildPreparePlan, isStandardMount } from '../../../lib/plan/prepare-plan.ts'
@@ -105,9 +105,7 @@ test('the root is an overlay of generated files and layers, topmost first', () =
     'root',
     `${kSlot.state}/scratch/upper`,
     `${kSlot.state}/scratch/work`,
-    `${kSlot.stage}/skel`,
-    '0/layers/b',
-    '0/layers/a',
+    nulTerminated([`${kSlot.stage}/skel`, '0/layers/b', '0/layers/a']),
   ])
   assert.equal(overlay.integers[2], 3)
   const root = { ...prepareInput(specOf(normalized())).root, userXattr: false, volatile: false }
