@@ -39,6 +39,18 @@ export interface ContainerWriteOptions extends ContainerFileOptions {
   gid?: number | undefined
 }
 
+/** Options of {@link Container.copyIn}. */
+export interface ContainerCopyInOptions extends ContainerWriteOptions {
+  /** Whether files and folders of the host keep the numbers of their owners, where `uid` and `gid` say nothing. @default false */
+  preserveOwner?: boolean | undefined
+}
+
+/** Options of {@link Container.copyOut}. */
+export interface ContainerCopyOutOptions extends ContainerFileOptions {
+  /** Whether what is copied to the host keeps the numbers that its owners have in the container. Needs root. @default false */
+  preserveOwner?: boolean | undefined
+}
+
 /** Options of {@link Container.readFile}. */
 export interface ContainerReadOptions extends ContainerFileOptions {
   /** @default none: bytes */
@@ -204,14 +216,16 @@ export async function copyInto(
   id: string,
   source: string | Readable | Uint8Array,
   target: string,
-  options: ContainerWriteOptions = {},
+  options: ContainerCopyInOptions = {},
 ): Promise<void> {
-  if (source instanceof Uint8Array) return await writeFileIn(engine, id, target, source, options)
-  const { signal, ...owner } = checkWriteOptions(options)
+  const { preserveOwner: preserve, ...rest } = options
+  const preserveOwner = checkBoolean('preserveOwner', preserve, false)
+  if (source instanceof Uint8Array) return await writeFileIn(engine, id, target, source, rest)
+  const { signal, ...owner } = checkWriteOptions(rest)
   const inside = insidePath('target', target)
   const common = { target: inside, owner, limits: { ...kDefaultLayerLimits } }
   if (typeof source === 'string') {
-    const job = { kind: 'copyIn', source: hostPath('source', source), ...common } as const
+    const job = { kind: 'copyIn', source: hostPath('source', source), preserveOwner, ...common } as const
     await runJob(engine, id, job, { write: true, signal })
     return
   }
@@ -247,9 +261,10 @@ export async function copyFrom(
   id: string,
   source: string,
   target: string | undefined,
-  options: ContainerFileOptions = {},
+  options: ContainerCopyOutOptions = {},
 ): Promise<CopyOutcome | Readable> {
-  const { signal } = checked(options, ['signal'])
+  const { signal, preserveOwner: preserve } = checked(options, ['signal', 'preserveOwner'])
+  const preserveOwner = checkBoolean('preserveOwner', preserve, false)
   const path = insidePath('source', source)
   const limits = { ...kDefaultLayerLimits }
   if (target === undefined) {
@@ -262,7 +277,7 @@ export async function copyFrom(
       signal,
     )
   }
-  const job = { kind: 'copyOut', path, target: hostPath('target', target), limits } as const
+  const job = { kind: 'copyOut', path, target: hostPath('target', target), preserveOwner, limits } as const
   return (await runJob(engine, id, job, { write: false, signal })) as CopyOutcome
 }
 

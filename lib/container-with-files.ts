@@ -30,7 +30,11 @@ export abstract class ContainerFiles {
    * @param target - path in the container. Links lead where they lead for its own programs, never out of it.
    * @throws {SyscallError} ENOENT, ENOTDIR, EROFS, … @throws {LayerError} for a bad archive, naming the entry.
    */
-  copyIn(source: string | Readable | Uint8Array, target: string, options?: files.ContainerWriteOptions): Promise<void> {
+  copyIn(
+    source: string | Readable | Uint8Array,
+    target: string,
+    options?: files.ContainerCopyInOptions,
+  ): Promise<void> {
     return files.copyInto(this.#engine, this.id, source, target, options)
   }
 
@@ -42,11 +46,11 @@ export abstract class ContainerFiles {
    * @throws {SyscallError} ENOENT, ENOTDIR, …
    */
   copyOut(source: string, target?: undefined, options?: files.ContainerFileOptions): Promise<Readable>
-  copyOut(source: string, target: string, options?: files.ContainerFileOptions): Promise<files.CopyOutcome>
+  copyOut(source: string, target: string, options?: files.ContainerCopyOutOptions): Promise<files.CopyOutcome>
   copyOut(
     source: string,
     target?: string,
-    options?: files.ContainerFileOptions,
+    options?: files.ContainerCopyOutOptions,
   ): Promise<files.CopyOutcome | Readable> {
     return files.copyFrom(this.#engine, this.id, source, target, options)
   }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 
 import { addContainer, findOrPull } from './container-create.ts'
-import { ExecTargetFinder } from './container-exec.ts'
 import {
   type ContainerExit,
   type ContainerInspection,
@@ -20,8 +19,7 @@ import {
   stopSettings,
   waitStored,
 } from './container-management.ts'
-import { ContainerProcess } from './container-process.ts'
-import { ContainerFiles } from './container-with-files.ts'
+import { ContainerPrograms } from './container-with-programs.ts'
 import type { ContainerStore, StoredContainer } from './containers/container-store.ts'
 import { type ContainerCreateOptions, checkCreateOptions } from './containers/create-options.ts'
 import { isLive, signalStored, stopStored } from './containers/end-stored.ts'
@@ -36,11 +34,8 @@ import { Image } from './image.ts'
 import { parseSignal } from './oci/signals.ts'
 import { checkObject, checkPattern, checkString } from './options/checks.ts'
 import { type ContainerOptions, normalizeContainerOptions } from './options/container-options.ts'
-import { type ExecOptions, normalizeExecOptions } from './options/exec-options.ts'
 import { toResult } from './run-outcome.ts'
 import type { RunResult } from './run-result.ts'
-import { execInContainer } from './runtime/exec-container.ts'
-import { spawnInContainer } from './runtime/exec-spawn.ts'
 import { runContainer } from './runtime/run-container.ts'
 
 /** Options of {@link Container.run}. */
@@ -55,15 +50,13 @@ const kName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}$/
  * A Linux container. {@link Container.run} makes one for a single command; {@link Container.create} and {@link Container.start} make
  * one that is there until it is removed, for this and every other process on the same root.
  */
-export class Container extends ContainerFiles {
+export class Container extends ContainerPrograms {
   readonly #engine: Engine
-  readonly #execTarget: ExecTargetFinder
   #name: string
 
   private constructor(engine: Engine, { record, state }: StoredContainer) {
     super(engine, record.id)
     this.#engine = engine
-    this.#execTarget = new ExecTargetFinder(engine, record.id)
     this.#name = state.name
   }
 
@@ -277,42 +270,6 @@ export class Container extends ContainerFiles {
         query.signal?.throwIfAborted()
       }
     }
-  }
-
-  /**
-   * Runs a program in the container beside what runs there, in its namespaces and cgroups, and waits for its end; output is collected
-   * unless `stdout` and `stderr` say otherwise.
-   *
-   * @param command - program and arguments; no shell.
-   * @throws {ContainerStateError} when it does not run. @throws {ExitError} when the program fails, unless `reject: false`.
-   * @throws {ContainerStartError} when it never ran: `exitCode` 127 not found, 126 not executable.
-   * @example
-   * const { stdout } = await container.exec(['cat', '/etc/hostname'])
-   */
-  exec(command: readonly string[], options: ExecOptions & { encoding: 'buffer' }): Promise<RunResult<Buffer>>
-  exec(
-    command: readonly string[],
-    options?: ExecOptions & { encoding?: BufferEncoding | undefined },
-  ): Promise<RunResult>
-  exec(command: readonly string[], options?: ExecOptions): Promise<RunResult<string | Buffer>>
-  async exec(command: readonly string[], options: ExecOptions = {}): Promise<RunResult<string | Buffer>> {
-    const normalized = normalizeExecOptions(command, options)
-    this.#engine.assertOpen()
-    const runtime = await this.#engine.runtime()
-    const outcome = await execInContainer(runtime, await this.#execTarget.find(), normalized)
-    return toResult(outcome, normalized, 'The program in the container')
-  }
-
-  /**
-   * Starts a program in the container beside what runs there, and hands over its streams.
-   *
-   * @throws {ContainerStateError} when it does not run. @throws {ContainerStartError} when the program cannot be run.
-   */
-  async spawn(command: readonly string[], options: ExecOptions = {}): Promise<ContainerProcess> {
-    const normalized = normalizeExecOptions(command, options)
-    this.#engine.assertOpen()
-    const runtime = await this.#engine.runtime()
-    return new ContainerProcess(await spawnInContainer(runtime, await this.#execTarget.find(), normalized))
   }
 
   /** Removes it, running or not: for `await using`. One that is gone is no error. */

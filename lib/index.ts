@@ -2,6 +2,8 @@
 export { Container, type CreateOptions, type RunOptions } from './container.ts'
 export type { ContainerChangesOptions, ContainerCommitOptions, LayerChange } from './container-commit.ts'
 export type {
+  ContainerCopyInOptions,
+  ContainerCopyOutOptions,
   ContainerDirectoryEntry,
   ContainerFileOptions,
   ContainerFileStatus,
@@ -85,7 +87,7 @@ export type {
   TmpfsMountOptions,
   UlimitOptions,
 } from './options/container-options.ts'
-export type { ExecOptions, TerminalSize } from './options/exec-options.ts'
+export type { ExecDetachedOptions, ExecOptions, RunningProgram, TerminalSize } from './options/exec-options.ts'
 export type { ImageFilters } from './options/image-filters.ts'
 export {
   Registry,

@@ -16,6 +16,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "init.h"
@@ -153,6 +154,20 @@ WHERRY_STEP(chdir) {
   if (n < 0) return check(ctx, "getcwd", -1);
   ctx->call = "getcwd (outside the root)";
   return cwd[0] == '/' ? 0 : -EXDEV;
+}
+
+// Goes on in a child, which is an orphan at once: a child of its pid namespace's process 1. Whoever waits for this
+// process sees it end; the status socket goes with the child. Returns when it has its new parent: a death signal that
+// is asked for later must not be about the old one.
+WHERRY_STEP(fork) {
+  (void)step;
+  pid_t parent = getpid();
+  pid_t pid = fork();
+  if (pid < 0) return check(ctx, "fork", -1);
+  if (pid > 0) _exit(0);
+  timespec moment = {0, 50'000};
+  while (getppid() == parent) nanosleep(&moment, nullptr);
+  return 0;
 }
 
 // slot, descriptor number (0, 1 or 2)

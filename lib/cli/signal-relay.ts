@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { RunningContainer } from '../index.ts'
+import type { RunningProgram } from '../index.ts'
 import type { Cli } from './cli.ts'
 import { Interrupted } from './errors.ts'
 
@@ -43,7 +43,7 @@ export class SignalRelay {
   }
 
   /** Signals go to the container from here on. */
-  start(container: RunningContainer): void {
+  start(container: Pick<RunningProgram, 'kill'>): void {
     this.#stopForwarding = this.#cli.interrupts.forward((killSignal) => this.#onSignal(container, killSignal))
   }
 
@@ -54,7 +54,7 @@ export class SignalRelay {
     clearTimeout(this.#timer)
   }
 
-  #onSignal(container: RunningContainer, killSignal: NodeJS.Signals): void {
+  #onSignal(container: Pick<RunningProgram, 'kill'>, killSignal: NodeJS.Signals): void {
     const { stopSignal, stopTimeout } = this.#flags
     if (killSignal === 'SIGPIPE') {
       this.#killAfter(kBrokenPipeTimeoutMs, killSignal)

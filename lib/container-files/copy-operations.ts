@@ -24,10 +24,10 @@ const kRootOwner = { uid: 0, gid: 0 } as const
 
 /** Copies a file or directory of the host into a container. */
 export function copyIn(native: Native, fs: RemoteFs, job: Job<'copyIn'>): void {
-  const { source, target, owner } = job
+  const { source, target, owner, preserveOwner } = job
   const { directory, name, contentsOnly, follow } = splitSource(source)
   const { AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_RDONLY, O_NONBLOCK } = native.fsConstants
-  const { mode } = native.fstatat(AT_FDCWD, source, follow ? kFollow : AT_SYMLINK_NOFOLLOW)
+  const { mode, uid, gid } = native.fstatat(AT_FDCWD, source, follow ? kFollow : AT_SYMLINK_NOFOLLOW)
   const type = typeOf(mode)
   const there = targetIn(fs, target)
   const placed = placement(type, { name, contentsOnly }, there)
@@ -35,7 +35,12 @@ export function copyIn(native: Native, fs: RemoteFs, job: Job<'copyIn'>): void {
     const from = native.openat2(AT_FDCWD, source, { flags: O_RDONLY | O_NONBLOCK })
     const bits = owner.mode ?? mode & 0o7777
     withFd(native, from, () =>
-      writeThrough(fs, target, { ...kRootOwner, ...definedOf(owner), mode: bits }, (to) => copyBytes(native, from, to)),
+      writeThrough(
+        fs,
+        target,
+        { ...(preserveOwner ? { uid, gid } : kRootOwner), ...definedOf(owner), mode: bits },
+        (to) => copyBytes(native, from, to),
+      ),
     )
     return
   }
@@ -47,7 +52,7 @@ export function copyIn(native: Native, fs: RemoteFs, job: Job<'copyIn'>): void {
     writeTree(fs, new ContainerPlace(fs, byteString(placed.directory)), chunks, {
       archive: source,
       limits: job.limits,
-      owner: { ...kRootOwner, ...definedOf(owner) },
+      owner: { ...(preserveOwner ? {} : kRootOwner), ...definedOf(owner) },
       toHost: false,
       ownsRoot: false,
     })
@@ -56,10 +61,10 @@ export function copyIn(native: Native, fs: RemoteFs, job: Job<'copyIn'>): void {
 
 /** Copies a file or directory of a container to the host. */
 export function copyOut(native: Native, fs: RemoteFs, job: Job<'copyOut'>): CopyOutcome {
-  const { path, target } = job
+  const { path, target, preserveOwner } = job
   const { directory, name, contentsOnly, follow } = splitSource(path)
   const { AT_FDCWD, O_DIRECTORY, O_PATH, O_NOFOLLOW, O_RDONLY } = native.fsConstants
-  const { mode } = withFd(fs, fs.openInRoot(path, O_PATH | (follow ? 0 : O_NOFOLLOW)), (fd) => fs.fstat(fd))
+  const { mode, uid, gid } = withFd(fs, fs.openInRoot(path, O_PATH | (follow ? 0 : O_NOFOLLOW)), (fd) => fs.fstat(fd))
   const type = typeOf(mode)
   if (!['file', 'directory', 'symlink'].includes(type)) {
     throw refusal('EINVAL', 'open', path, `it is a ${type}`, 'files, directories and links can be copied')
@@ -67,7 +72,9 @@ export function copyOut(native: Native, fs: RemoteFs, job: Job<'copyOut'>): Copy
   const there = targetOnHost(native, target)
   const placed = placement(type, { name, contentsOnly }, there)
   if (type === 'file' && there.kind !== 'directory') {
-    withFd(fs, openRegular(fs, path, O_RDONLY | O_NOFOLLOW), (from) => writeOnHost(native, from, target, mode & 0o777))
+    withFd(fs, openRegular(fs, path, O_RDONLY | O_NOFOLLOW), (from) =>
+      writeOnHost(native, from, target, { mode: mode & 0o777, owner: preserveOwner ? { uid, gid } : undefined }),
+    )
     return { skipped: 0 }
   }
   const isDirectory = type === 'directory'
@@ -78,7 +85,7 @@ export function copyOut(native: Native, fs: RemoteFs, job: Job<'copyOut'>): Copy
     const host = native.openat2(AT_FDCWD, placed.directory, { flags: O_DIRECTORY })
     return withFd(native, host, () => {
       const { limits } = job
-      const options = { archive: path, limits, owner: {}, toHost: true, ownsRoot: false }
+      const options = { archive: path, limits, owner: {}, toHost: true, keepsOwners: preserveOwner, ownsRoot: false }
       const skipped = writeTree(native, new HostPlace(native, host), chunks, options)
       return { skipped: skipped + packer.summary.skipped }
     })
@@ -144,6 +151,7 @@ interface WriteOptions {
   limits: LayerLimits
   owner: OwnerAndMode
   toHost: boolean
+  keepsOwners?: boolean
   ownsRoot: boolean
 }
 
@@ -223,10 +231,18 @@ function kindOf(modeOf: () => number): 'file' | 'directory' | undefined {
   }
 }
 
-function writeOnHost(native: Native, from: number, target: string, mode: number): void {
+function writeOnHost(
+  native: Native,
+  from: number,
+  target: string,
+  { mode, owner }: { mode: number; owner: { uid: number; gid: number } | undefined },
+): void {
   const { AT_FDCWD, O_WRONLY, O_CREAT, O_TRUNC } = native.fsConstants
   const to = native.openat2(AT_FDCWD, target, { flags: O_WRONLY | O_CREAT | O_TRUNC, mode })
-  withFd(native, to, () => copyBytes(native, from, to))
+  withFd(native, to, () => {
+    if (owner !== undefined) native.fchown(to, owner.uid, owner.gid)
+    copyBytes(native, from, to)
+  })
 }
 
 function copyBytes(native: Native, from: number, to: number): void {

@@ -42,9 +42,16 @@ export type FileJob =
   | { kind: 'write'; path: string; bytes: Uint8Array; owner: OwnerAndMode }
   | { kind: 'remove'; path: string; recursive: boolean; force: boolean }
   | { kind: 'mkdir'; path: string; recursive: boolean; mode: number }
-  | { kind: 'copyIn'; source: string; target: string; owner: OwnerAndMode; limits: LayerLimits }
+  | {
+      kind: 'copyIn'
+      source: string
+      target: string
+      owner: OwnerAndMode
+      preserveOwner: boolean
+      limits: LayerLimits
+    }
   | { kind: 'extract'; port: MessagePort; target: string; owner: OwnerAndMode; limits: LayerLimits }
-  | { kind: 'copyOut'; path: string; target: string; limits: LayerLimits }
+  | { kind: 'copyOut'; path: string; target: string; preserveOwner: boolean; limits: LayerLimits }
   | { kind: 'archive'; path: string; port: MessagePort; windowBytes: number; limits: LayerLimits }
   | { kind: 'export'; port: MessagePort; windowBytes: number; limits: LayerLimits }
 

@@ -26,6 +26,8 @@ export interface TreeWriterOptions {
    * FIFOs.
    */
   readonly toHost: boolean
+  /** Whether the owners are the archive's also there. @default false */
+  readonly keepsOwners?: boolean | undefined
   /** Whether the archive's root directory gives the target its owner and mode: the target was made for it. */
   readonly ownsRoot: boolean
 }
@@ -207,8 +209,8 @@ export class TreeWriter implements TarHandler {
 
   /** In this order: a change of owner clears set-id bits, and any change the times. */
   #finish(fd: number, entry: TarEntry): void {
-    const { toHost, mode, uid, gid } = this.#options
-    if (!toHost) this.#native.fchown(fd, uid ?? entry.uid, gid ?? entry.gid)
+    const { toHost, keepsOwners, mode, uid, gid } = this.#options
+    if (!toHost || keepsOwners === true) this.#native.fchown(fd, uid ?? entry.uid, gid ?? entry.gid)
     if (!toHost) this.#setXattrs(fd, entry)
     if (entry.type !== 'symlink') {
       const bits = entry.type === 'file' ? (mode ?? entry.mode) : entry.mode

@@ -17,6 +17,19 @@ export interface TerminalSize {
   columns: number
 }
 
+/** A program that runs in a container, as {@link ExecOptions.onStart} gets it. */
+export interface RunningProgram {
+  /** Of its process, as the host counts. */
+  readonly pid: number
+  /**
+   * Sends it a signal. One that has ended is no error.
+   *
+   * @param killSignal - `'SIGTERM'`, `'TERM'` or 15.
+   * @throws {InvalidOptionError}
+   */
+  kill(killSignal: string | number): void
+}
+
 /** How a program runs in a container that runs. What is left out is as it is for the container. */
 export interface ExecOptions {
   /** Environment variables, over those of the container. `undefined` as a value takes a variable away. */
@@ -47,11 +60,16 @@ export interface ExecOptions {
   maxOutputBytes?: number | undefined
   /** Aborting ends the program, and what it has started, with SIGKILL, and rejects with `signal.reason`. */
   signal?: AbortSignal | undefined
+  /** Called once, when the program runs. What it throws ends the program and rejects the call. */
+  onStart?: ((program: RunningProgram) => void) | undefined
   /** Whether failure (exit code, signal, time) rejects. @default true */
   reject?: boolean | undefined
   /** How output is handed over: decoded text, or bytes. @default 'utf8' */
   encoding?: BufferEncoding | 'buffer' | undefined
 }
+
+/** How a program begins that goes on by itself. @see ExecOptions */
+export type ExecDetachedOptions = Pick<ExecOptions, 'env' | 'cwd' | 'user' | 'groups' | 'privileged' | 'signal'>
 
 type Shared = Pick<
   NormalizedContainerOptions,
@@ -76,6 +94,9 @@ export interface NormalizedExecOptions extends Shared {
   groups: readonly string[] | null
   privileged: boolean
   terminalSize: TerminalSize
+  onStart: ((program: RunningProgram) => void) | null
+  /** Whether nobody waits for it: it goes on by itself in the container. */
+  detached: boolean
 }
 
 const kOptionNames = Object.keys({
@@ -93,6 +114,7 @@ const kOptionNames = Object.keys({
   timeoutMs: 0,
   maxOutputBytes: 0,
   signal: 0,
+  onStart: 0,
   reject: 0,
   encoding: 0,
 } satisfies Record<keyof ExecOptions, 0>)
@@ -113,16 +135,31 @@ export function normalizeExecOptions(command: readonly string[], options: ExecOp
     throw new InvalidOptionError('command', 'a program that is not empty', words === null ? command : '')
   }
   const { env, cwd, user, groups, tty } = normalizeProcess(options)
-  const { timeoutMs, maxOutputBytes, signal, reject, encoding } = normalizeRun(options)
+  const { onStart, ...rest } = options
+  const { timeoutMs, maxOutputBytes, signal, reject, encoding } = normalizeRun(rest)
   return {
     command: words,
     ...{ env, cwd, user, tty, timeoutMs, maxOutputBytes, signal, reject, encoding },
     groups: options.groups === undefined ? null : groups,
     privileged: checkBoolean('privileged', options.privileged, false),
     terminalSize: normalizeSize(options.terminalSize),
+    onStart: checkCallback('onStart', onStart),
+    detached: false,
     stdin: normalizeStdin(options),
     stdout: normalizeOutput('stdout', options.stdout),
     stderr: normalizeOutput('stderr', options.stderr),
+  }
+}
+
+/** The same for one that goes on by itself. @throws {InvalidOptionError} */
+export function normalizeDetachedExec(
+  command: readonly string[],
+  options: ExecDetachedOptions = {},
+): NormalizedExecOptions {
+  checkObject('', checkObject('options', options), ['env', 'cwd', 'user', 'groups', 'privileged', 'signal'])
+  return {
+    ...normalizeExecOptions(command, { ...options, stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' }),
+    detached: true,
   }
 }
 
@@ -132,4 +169,9 @@ function normalizeSize(size: unknown): TerminalSize {
   const check = (name: 'rows' | 'columns'): number =>
     checkNumber(`terminalSize.${name}`, given[name], { min: 0, max: kMaxSize, integer: true }) ?? kDefaultSize[name]
   return { rows: check('rows'), columns: check('columns') }
+}
+
+function checkCallback<T>(option: string, value: T | undefined): T | null {
+  if (value !== undefined && typeof value !== 'function') throw new InvalidOptionError(option, 'a function', value)
+  return value ?? null
 }

@@ -32,6 +32,8 @@ export interface ExecInput {
   cgroupTasks: readonly string[]
   /** Slots of descriptors 0, 1 and 2; -1 where the terminal or /dev/null serves. */
   stdio: readonly [number, number, number]
+  /** Whether it goes on as a child of the container's process 1, and not of the launcher. */
+  detached: boolean
   /** Size of the terminal, where there is one. */
   terminal: { rows: number; columns: number }
 }
@@ -80,10 +82,16 @@ export function buildExecPlan(input: ExecInput, shared: SharedExecSteps): Step[]
     ...shared.score,
     ...cgroupSteps(input, shared),
     ...shared.enter,
+    ...(input.detached ? detachSteps() : []),
     ...(spec.process.terminal === true ? terminalSteps(input) : streamSteps(stdio, -1, '/dev/null')),
     ...shared.identity,
     execStep(spec),
   ]
+}
+
+/** The child has a parent of the container's, and is no leader of its session. */
+function detachSteps(): Step[] {
+  return [step('fork', 'leave the launcher'), step('setsid', 'start a session')]
 }
 
 function cgroupSteps({ cgroupDirectory, cgroupTasks }: ExecInput, { isBornInCgroup }: SharedExecSteps): Step[] {

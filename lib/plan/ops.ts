@@ -53,6 +53,7 @@ export const kOps = [
   'init',
   'exec',
   'serve_files',
+  'fork',
 ] as const
 
 /** Name of a plan operation. */

@@ -4,6 +4,7 @@ import { TimeoutError } from '../errors.ts'
 import type { ExitEvent } from '../launcher/messages.ts'
 import { signalName } from '../oci/signals.ts'
 import type { NormalizedExecOptions } from '../options/exec-options.ts'
+import { announce } from './announce.ts'
 import { type Connect, type StartedExec, startExec } from './exec-start.ts'
 import type { ExecTarget } from './exec-target.ts'
 import type { RunOutcome } from './run-container.ts'
@@ -53,9 +54,11 @@ export async function execInContainer(
   try {
     const started = await run.start((descriptors, owner) => streams.connect(descriptors, owner))
     streams.started(started.child.ptyFd)
+    const failure = announce(started.child, (program) => options.onStart?.(program), stop)
     const end = await run.end(started)
     const [stdout, stderr] = await streams.collect(stop.reason !== undefined, kPatienceMs)
     if (stop.reason === 'abort') throw options.signal?.reason
+    if (failure !== undefined) throw failure.error
     return {
       id: target.id,
       ...end,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Readable, Writable } from 'node:stream'
 import type { NormalizedExecOptions } from '../options/exec-options.ts'
+import { announce } from './announce.ts'
 import { type ExecEnd, ExecRun } from './exec-container.ts'
 import type { StartedExec } from './exec-start.ts'
 import { ExecStreams } from './exec-streams.ts'
@@ -51,9 +52,14 @@ export async function spawnInContainer(
   }
   const { child } = started
   streams.started(child.ptyFd)
+  const failure = announce(child, (program) => options.onStart?.(program), stop)
   const exited = endOf(run, started, streams, options, stop)
   // Who only looks at the streams must not be ended by an abort.
   exited.catch(() => undefined)
+  if (failure !== undefined) {
+    await exited.catch(() => undefined)
+    throw failure.error
+  }
   return {
     pid: child.pid,
     stdin: streams.stdin,

@@ -94,6 +94,7 @@ export async function startExec(
       cgroupDirectory: cgroup.directory,
       cgroupTasks: cgroup.tasks,
       stdio: connect(descriptors, hostUid(runtime, spec)),
+      detached: options.detached,
       terminal: options.terminalSize,
     }
     const steps = buildExecPlan(input, profile.shared)

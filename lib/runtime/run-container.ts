@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-import { InvalidOptionError, WherryError } from '../errors.ts'
+import { WherryError } from '../errors.ts'
 import type { ExitEvent } from '../launcher/messages.ts'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
-import { parseSignal, signalName } from '../oci/signals.ts'
+import { signalName } from '../oci/signals.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
+import { announce } from './announce.ts'
 import { PlanDescriptors } from './descriptors.ts'
 import type { Runtime } from './runtime.ts'
-import type { Slot } from './slot.ts'
 import type { Rootfs } from './slot-factory.ts'
 import { StandardStreams } from './standard-streams.ts'
 import { type StartedContainer, startContainer } from './start-container.ts'
@@ -110,7 +110,7 @@ async function finish(
   const { slot } = container
   try {
     streams.started(slot.child.ptyFd)
-    const failure = announce(slot, options, stop)
+    const failure = announce(slot.child, (running) => options.onStart?.({ id: slot.id, ...running }), stop)
     const refill = setTimeout(container.refill, kRefillDelayMs)
     const exit = await slot.child.exited
     clearTimeout(refill)
@@ -132,22 +132,6 @@ async function finish(
   } finally {
     runtime.pool.discard(slot)
     setImmediate(container.refill)
-  }
-}
-
-/** Tells the caller that the program runs. @returns what the callback threw: the container is on its way out then. */
-function announce(slot: Slot, { onStart }: NormalizedContainerOptions, stop: Stop): { error: unknown } | undefined {
-  const kill = (killSignal: string | number): void => {
-    const number = parseSignal(killSignal)
-    if (number === undefined) throw new InvalidOptionError('killSignal', "a signal such as 'SIGTERM' or 15", killSignal)
-    slot.child.kill(number)
-  }
-  try {
-    onStart?.({ id: slot.id, pid: slot.child.pid, kill })
-    return undefined
-  } catch (error) {
-    stop.request('callback')
-    return { error }
   }
 }
 

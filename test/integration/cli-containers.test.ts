@@ -3,27 +3,15 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import type { ContainerInspection } from '../../lib/index.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
-import { CommandLine } from './cli-fixtures.ts'
+import { type CommandLine, openForContainers as open } from './cli-fixtures.ts'
 import { needsContainers } from './rootfs.ts'
 
 checkLeftovers()
 
 const kWaiter = 'trap "echo bye; exit 5" TERM; echo out; echo err >&2; while :; do sleep 0.05; done'
-
-async function open(t: TestContext): Promise<CommandLine> {
-  let cli: CommandLine | undefined
-  // Before the directory goes, which is removed by a later hook.
-  t.after(async () => {
-    const ids = ((await cli?.ok('ps', '-aq')) ?? '').split('\n').filter(Boolean)
-    if (ids.length > 0) await cli?.ok('rm', '-f', ...ids)
-  })
-  cli = await CommandLine.open(t)
-  await cli.importTestImage()
-  return cli
-}
 
 async function statusOf(cli: CommandLine, name: string): Promise<string | undefined> {
   return (await cli.json<ContainerInspection[]>('inspect', name))[0]?.status

@@ -95,6 +95,19 @@ export class CommandLine {
   }
 }
 
+/** The command with a state directory of its own and the test image in it; containers are gone after the test. */
+export async function openForContainers(t: TestContext): Promise<CommandLine> {
+  let cli: CommandLine | undefined
+  // Before the directory goes, which is removed by a later hook.
+  t.after(async () => {
+    const ids = ((await cli?.ok('ps', '-aq')) ?? '').split('\n').filter(Boolean)
+    if (ids.length > 0) await cli?.ok('rm', '-f', ...ids)
+  })
+  cli = await CommandLine.open(t)
+  await cli.importTestImage()
+  return cli
+}
+
 /** A command that runs. */
 export class Started {
   readonly child: ChildProcess

@@ -6,7 +6,7 @@ import { startDockerRegistry, USER } from '../helpers/docker-registry.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { needs } from '../helpers/needs.ts'
 import { PtySession } from '../helpers/pty.ts'
-import { CommandLine } from './cli-fixtures.ts'
+import { CommandLine, openForContainers } from './cli-fixtures.ts'
 import { needsRegistry, seedLarge } from './pull-fixtures.ts'
 import { needsContainers } from './rootfs.ts'
 
@@ -43,6 +43,26 @@ test('run -it is a shell as if it were here: typing, size, Ctrl-C, exit code', a
   assert.match(session.output, /[^-]opost/)
   assert.match(session.output, /[^-]icanon/)
   assert.match(session.output, /[^-]echo /)
+})
+
+test('exec -it is a shell in a container that runs', async (t) => {
+  if (!needsContainers(t) || !needs(t, 'command:python3')) return
+  const cli = await openForContainers(t)
+  await cli.ok('run', '-d', '--name', 'boat', 'test', 'sleep', '1000')
+  const session = onTerminal(t, cli, 'exec', '-it', 'boat', 'sh')
+  await session.shows(/\/ # /)
+  session.type('stty size; tty\n')
+  await session.shows(/24 80\r+\n\/dev\/pts\/\d/)
+  session.resize(40, 132)
+  session.type('until [ "$(stty size)" = "40 132" ]; do sleep 0.05; done; echo resized\n')
+  await session.shows(/\nresized/)
+  session.type('echo sl""eeping; sleep 100; echo never\n')
+  await session.shows(/\nsleeping/)
+  session.type('\u0003')
+  await session.shows(/\^C/)
+  session.type('exit 7\n')
+  assert.equal(await session.end(), 7)
+  assert.doesNotMatch(session.output, /\nnever/)
 })
 
 test('a pull draws bars', async (t) => {

@@ -19,7 +19,7 @@ test('helps, and says its version', async (t) => {
   const help = await cli.ok('--help')
   const commands =
     'run pull push images rmi tag history inspect save load import search login logout serve-registry ' +
-    'create start stop restart kill pause unpause wait ps logs rename rm container'
+    'create start stop restart kill pause unpause wait ps logs rename rm exec cp diff commit export container'
   for (const name of commands.split(' ')) assert.match(help, new RegExp(`^ {2}${name} `, 'm'))
   assert.match(await cli.ok('pull', '-h'), /^Usage: wherry pull \[options\] <image>\n/)
   assert.match((await cli.bare([])).stderr, /^Usage: wherry/)
@@ -71,6 +71,13 @@ test('wrong flags and arguments', async (t) => {
     ['ps --filter health=healthy', 125, /no filter 'health'\.\nHint: filters are status/],
     ['ps --filter name=^x$', 125, /part of the name/],
     ['attach x', 1, /Docker's 'attach' is not supported/],
+    ['exec x', 1, /missing required argument 'command'/],
+    ['exec -it x sh', 1, /not a terminal/],
+    ['exec -dt x sh', 125, /'--detach' goes with neither/],
+    ['exec --detach-keys a x sh', 125, /Docker's '--detach-keys' is not supported/],
+    ['cp a b', 1, /One side of a copy is in a container/],
+    ['cp x:/a y:/b', 1, /between containers is not supported.*\nHint: wherry cp x:\/a - \| wherry cp - y:\/b/],
+    ['cp x: b', 1, /not of the form container:path/],
     ['volume ls', 1, /Docker's 'volume' is not supported/],
     ['container prune', 1, /no terminal to ask on/],
     ['run -p 80:80 alpine', 125, /Docker's '--publish' is not supported/],

@@ -53,6 +53,19 @@ test('programs run beside the first one, see what it sees, and end by themselves
     sleep.kill()
     assert.equal((await sleep.wait()).killSignal, 'SIGTERM')
   })
+  await t.test('who starts one can send it signals once it runs', async () => {
+    const { killSignal } = await container.exec(['sleep', '1000'], {
+      reject: false,
+      onStart: ({ pid, kill }) => {
+        assert.ok(pid > 0)
+        kill('SIGTERM')
+      },
+    })
+    assert.equal(killSignal, 'SIGTERM')
+    const failing = { onStart: () => assert.fail('of the callback') }
+    await assert.rejects(container.exec(['sleep', '1000'], failing), /of the callback/)
+    await assert.rejects(container.spawn(['sleep', '1000'], failing), /of the callback/)
+  })
   await t.test('a terminal has a size, and takes another', async () => {
     const shell = await container.spawn(['sh', '-c', 'stty size; read line; stty size'], {
       tty: true,

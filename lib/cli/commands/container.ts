@@ -5,7 +5,12 @@ import { parseContainerFilters } from '../flags/filter-flags.ts'
 import { collect } from '../flags/parsers.ts'
 import { addMissingCommand } from '../flags/refusal.ts'
 import { confirm } from '../prompt.ts'
+import { addCommit } from './commit.ts'
+import { addCp } from './cp.ts'
 import { addCreate } from './create.ts'
+import { addDiff } from './diff.ts'
+import { addExec } from './exec.ts'
+import { addExport } from './export.ts'
 import { addInspect } from './inspect.ts'
 import { addLifecycle } from './lifecycle.ts'
 import { addLogs } from './logs.ts'
@@ -16,11 +21,6 @@ import { addRun } from './run.ts'
 /** Commands of Docker's for containers that wherry has not. */
 const kMissing: readonly (readonly [name: string, reason: string])[] = [
   ['attach', "nobody can attach to a container yet; 'wherry logs -f' shows its output"],
-  ['commit', 'the command line has no way yet to make images from containers'],
-  ['cp', 'the command line does not copy yet'],
-  ['diff', 'the command line does not compare yet'],
-  ['exec', 'the command line does not run programs in running containers yet'],
-  ['export', 'the command line does not pack containers yet'],
   ['port', 'no ports are published yet'],
   ['stats', 'use is not measured yet'],
   ['top', 'processes are not listed yet'],
@@ -39,7 +39,7 @@ export function addContainers(parent: Command, cli: Cli): void {
   addCreate(parent, cli)
   addLifecycle(parent, cli)
   addPs(parent, cli)
-  for (const add of [addLogs, addRename, addRm]) add(parent, cli)
+  for (const add of [addLogs, addRename, addRm, addExec, addCp, addDiff, addCommit, addExport]) add(parent, cli)
   for (const [name, reason] of kMissing) addMissingCommand(parent, name, reason)
 }
 

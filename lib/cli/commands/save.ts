@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-import { Writable } from 'node:stream'
 import { type Command, Option } from 'commander'
 import type { Image, ImageSaveOptions } from '../../index.ts'
 import type { Cli } from '../cli.ts'
-import { CliError } from '../errors.ts'
 import { archiveItem } from '../progress/item.ts'
 import { withProgress } from '../progress/progress.ts'
+import { assertNoTerminal, outputStream } from './output-stream.ts'
 
 /** Formats by the words of podman; Docker has no choice. */
 const kFormats = { 'oci-archive': 'oci', 'docker-archive': 'docker', 'oci-dir': 'oci-dir' } as const
@@ -38,9 +37,7 @@ export function addSave(parent: Command, cli: Cli): void {
 
 function save(cli: Cli, names: readonly string[], flags: SaveFlags): Promise<void> {
   const { output, format, compression, quiet } = flags
-  if (output === undefined && cli.stdout.isTTY) {
-    throw new CliError('Archives are not for terminals.', { hint: 'give a file with --output, or redirect the output' })
-  }
+  if (output === undefined) assertNoTerminal(cli, 'give a file with --output, or redirect the output')
   return cli.withEngine(async (engine, { Image }) => {
     const images = await Promise.all(names.map((name) => Image.get(name, { engine })))
     // As with Docker: of names those that were given, of ids none.
@@ -61,13 +58,4 @@ function isId(name: string, image: Image | undefined): boolean {
   return (
     name.includes('@') || digests.some((digest) => digest === name || digest?.startsWith(`sha256:${name}`) === true)
   )
-}
-
-/** Standard output that can be ended without closing it, as the library ends what it writes to. */
-function outputStream({ stdout }: Cli): Writable {
-  return new Writable({
-    write: (chunk: Buffer, _encoding, done) => {
-      stdout.write(chunk, (error) => done(error))
-    },
-  })
 }

@@ -22,6 +22,7 @@ function build(spec: RuntimeSpec, changes: Partial<SharedExecInput & ExecInput> 
     cgroupTasks: [],
     hasUnifiedCgroup: true,
     stdio: [-1, 1, 2],
+    detached: false,
     terminal: { rows: 40, columns: 100 },
     setsGroups: true,
     seccomp: new Uint8Array([1, 2, 3]),
@@ -122,4 +123,13 @@ test("a terminal is the container's, and begins with the size that was asked for
   const pty = steps.find(({ op }) => op === 'open_pty')
   assert.deepEqual([pty?.integers, pty?.strings], [[kSlot.scratch, -1, 40, 100], ['/dev/pts/ptmx']])
   assert.ok(opsOf(steps).indexOf('setresuid') < opsOf(steps).indexOf('open_pty'), 'it belongs to root of the container')
+})
+
+test('a program that goes on by itself leaves the launcher inside, and then leads a session of its own', () => {
+  const ops = opsOf(build(specOf(normalized({})), { detached: true }))
+  const at = ops.indexOf('fork')
+  // Not before it has the container's process 1 to be a child of, whose death is the one that it may be told of from then on.
+  assert.ok(ops.indexOf('clone') < at && ops.indexOf('pdeathsig') < at && at < ops.lastIndexOf('pdeathsig'))
+  assert.equal(ops[at + 1], 'setsid')
+  assert.ok(!opsOf(build(specOf(normalized({})))).includes('fork'))
 })
