@@ -1,4 +1,4 @@
-import { mkdir, open, rename, stat } from 'node:fs/promises'
+import { chmod, mkdir, open, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { LayerError, NotFoundError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestOf, verifyDigest } from '../oci/digest.ts'
@@ -58,6 +58,22 @@ export class BlobStore {
     }
     await rename(path, this.path(digest))
     await syncDirectory(dirname(this.path(digest)))
+  }
+
+  /**
+   * Moves a file whose bytes are on the disk already into the store, like {@link adopt}. Its name is not: {@link syncNames}
+   * sees to that for any number of blobs at once.
+   */
+  async adoptSynced(path: string, digest: Digest): Promise<void> {
+    await this.#makeAlgorithmDirectory(digest)
+    await chmod(path, 0o644)
+    await rename(path, this.path(digest))
+  }
+
+  /** Makes the names of these blobs durable. */
+  async syncNames(digests: Iterable<Digest>): Promise<void> {
+    const directories = new Set([...digests].map((digest) => dirname(this.path(digest))))
+    for (const directory of directories) await syncDirectory(directory)
   }
 
   async #makeAlgorithmDirectory(digest: Digest): Promise<void> {

@@ -11,7 +11,11 @@ import { digestFile } from '../store/digest-file.ts'
 import type { PartialStore } from '../store/partial.ts'
 import type { Store } from '../store/store.ts'
 import { BatchWriter } from './batch-writer.ts'
+import { forEachLimited } from './limited.ts'
 import type { TaskContext } from './shared-tasks.ts'
+
+/** Each takes a few turns of libuv's pool, and no time of the disk. */
+const kAdoptedAtOnce = 4
 
 /** How far one blob is. */
 export interface BlobProgress {
@@ -78,13 +82,27 @@ async function checkPair(
   await layers.discard(dir)
 }
 
-/** Moves a blob that {@link bringBlob} brought into the store. Its digest must be kept. */
-export async function adoptBlob({ store, partials }: BlobParts, digest: Digest, signal: AbortSignal): Promise<void> {
+/**
+ * Moves blobs that {@link bringBlob} brought into the store, and makes their names durable by one sync for all of them. Their
+ * digests must be kept.
+ */
+export async function adoptBlobs(parts: BlobParts, digests: readonly Digest[], signal: AbortSignal): Promise<void> {
+  await forEachLimited(
+    digests,
+    kAdoptedAtOnce,
+    () => undefined,
+    (digest) => adoptBlob(parts, digest, signal),
+  )
+  await parts.store.blobs.syncNames(digests)
+}
+
+async function adoptBlob({ store, partials }: BlobParts, digest: Digest, signal: AbortSignal): Promise<void> {
   if ((await store.blobs.size(digest)) !== undefined) return
   await using _lock = await partials.lock(digest, { signal })
   if ((await store.blobs.size(digest)) !== undefined) return
   try {
-    await store.blobs.adopt(partials.wholePath(digest), digest)
+    // Its bytes were on the disk before it was called whole.
+    await store.blobs.adoptSynced(partials.wholePath(digest), digest)
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error
     throw new NotFoundError(`Blob ${digest} was removed while its image was being pulled.`, 'pull again', error)

@@ -9,7 +9,7 @@ import { formatPlatform } from '../oci/platform.ts'
 import type { Reference } from '../oci/reference.ts'
 import { hostError } from '../store/host-error.ts'
 import type { StoredImage } from '../store/image-store.ts'
-import { adoptBlob, type BlobParts, type BlobProgress, bringBlob } from './bring-blob.ts'
+import { adoptBlobs, type BlobParts, type BlobProgress, bringBlob } from './bring-blob.ts'
 import { type BlobPlan, planLayers } from './check-manifest.ts'
 import { forEachLimited } from './limited.ts'
 import { fetchConfig, fitsPlatform, type ResolvedManifest, resolveManifest } from './resolve.ts'
@@ -170,8 +170,12 @@ class Pull {
       const plans = planLayers(this.#request.reference.toString(), manifest, config)
       const others = await this.#otherPlatforms(resolved, keep)
       const ours = new Set(plans.map((plan) => plan.descriptor.digest))
-      await this.#blobs([...plans, ...others.filter((other) => !ours.has(other.descriptor.digest))])
-      const image = await this.#add(resolved, bytes)
+      const wanted = [...plans, ...others.filter((other) => !ours.has(other.descriptor.digest))]
+      // The sync of the layers comes after the image is listed: all syncs that the list needs would wait for it.
+      const image = await store.unsynced.during(async () => {
+        await this.#blobs(wanted)
+        return this.#add(resolved, bytes)
+      })
       await letGo()
       return image
     } catch (error) {
@@ -200,13 +204,12 @@ class Pull {
   async #blobs(plans: readonly BlobPlan[]): Promise<void> {
     const { signal } = this.#stopping
     const stop = (reason: unknown): void => this.#stopping.abort(reason)
-    await this.#parts.store.unsynced.during(() =>
-      forEachLimited(plans, this.#request.concurrency, stop, (plan, position) =>
-        this.#blob(plan, { position, count: plans.length }),
-      ),
+    await forEachLimited(plans, this.#request.concurrency, stop, (plan, position) =>
+      this.#blob(plan, { position, count: plans.length }),
     )
     // Together and at last: blobs of an image that never becomes whole would be swept away, and downloaded again.
-    for (const { descriptor } of plans) await adoptBlob(this.#parts, descriptor.digest, signal)
+    const digests = [...new Set(plans.map(({ descriptor }) => descriptor.digest))]
+    await adoptBlobs(this.#parts, digests, signal)
   }
 
   #blob({ descriptor, diffId }: BlobPlan, place: { position: number; count: number }): Promise<void> {
