@@ -10,11 +10,11 @@ import type { UnpackResult } from './unpack-stream.ts'
 import type { FeedSource } from './worker-protocol.ts'
 
 const kIdleMs = 5000
-/** Several layers are downloaded at once on the smallest host too, and threads that wait for bytes cost no time. */
-const kLeastPairs = 4
+/** One that waits for its bytes, which takes no time, should not hold up another. */
+const kLeastPairs = 2
 
 export interface UnpackerOptions {
-  /** Layers unpacked at one time; more wait. @default the number of processors, at least 4 */
+  /** Layers unpacked at one time; more wait. @default the number of processors, at least 2 */
   maxPairs?: number
   /** How long threads wait for another layer before they end. @default 5000 */
   idleMs?: number
