@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto'
-import type { ContainerStore, StoredContainer } from './containers/container-store.ts'
+import type { StoredContainer } from './containers/container-store.ts'
 import { type CheckedCreateOptions, randomName } from './containers/create-options.ts'
+import type { ContainerRecord } from './containers/record.ts'
+import { toOptions } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
 import { ConflictError, NotFoundError } from './errors.ts'
 import { Image } from './image.ts'
+import { containerVolumes } from './oci/volume-mounts.ts'
+import { type NormalizedContainerOptions, normalizeContainerOptions } from './options/container-options.ts'
 import { overlayLayers } from './plan/overlay-layers.ts'
+import { holdVolumes } from './volumes/container-volumes.ts'
+import { VolumeStore } from './volumes/volume-store.ts'
 
 const kNameTries = 20
 
@@ -16,11 +22,14 @@ const kNameTries = 20
  * @throws {ConflictError} when another container has its name. @throws {UnsupportedHostError} for too many layers.
  */
 export async function addContainer(
-  containers: ContainerStore,
+  engine: Engine,
   image: Image,
   reference: string | null,
   { name, autoRemove, ...kept }: CheckedCreateOptions,
+  signal?: AbortSignal,
 ): Promise<StoredContainer> {
+  const { containers } = engine
+  const options = normalizeContainerOptions(kept.command, toOptions(kept.options))
   const record = {
     formatVersion: 1 as const,
     id: randomBytes(32).toString('hex'),
@@ -28,16 +37,38 @@ export async function addContainer(
     image: { id: image.rootfs.kind === 'host' ? null : image.id, reference },
     rootfs: recordedRootfs(image),
     imageConfig: image.config,
+    volumes: containerVolumes(options, image.config, VolumeStore.newName),
     ...kept,
   }
   for (let tries = 1; ; tries++) {
     const state = { ...kNewState, name: name ?? randomName(), content: contentOf(image), autoRemove }
     try {
       await containers.add(record, state)
+      await prepareVolumes(engine, record, options, image, signal)
       return { record, state, lastExit: undefined }
     } catch (error) {
       if (name !== undefined || tries >= kNameTries || !(error instanceof ConflictError)) throw error
     }
+  }
+}
+
+/** Volumes come after the container: whoever is killed in between leaves a container that can be removed, with all that it has. */
+async function prepareVolumes(
+  engine: Engine,
+  { id, volumes, imageConfig }: ContainerRecord,
+  options: NormalizedContainerOptions,
+  { rootfs }: Image,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { containers } = engine
+  if (volumes === undefined || volumes.length === 0) return
+  try {
+    const user = { rootfs, imageConfig, options, volumes }
+    await using _held = await holdVolumes(containers.volumes, () => engine.runtime(), user, signal)
+  } catch (error) {
+    await using _lock = await containers.lock(id)
+    await containers.removeWithVolumes(id)
+    throw error
   }
 }
 

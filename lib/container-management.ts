@@ -5,6 +5,7 @@ import { isLive, signalStored, waitForEnd } from './containers/end-stored.ts'
 import { type ContainerFilters, labelsOf } from './containers/filters.ts'
 import { resumeIfPaused, thaw } from './containers/freeze-stored.ts'
 import type { LogQuery } from './containers/log-reader.ts'
+import { type ContainerMount, mountsOf } from './containers/mounts-of.ts'
 import type { ContainerStatus } from './containers/record.ts'
 import { toOptions } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
@@ -48,6 +49,8 @@ export interface ContainerWaitOptions {
 export interface ContainerRemoveOptions {
   /** Also while it runs. @default false */
   force?: boolean | undefined
+  /** Also the volumes that were made for it alone: those without a name. @default false */
+  volumes?: boolean | undefined
 }
 
 /** Options of {@link Container.logs}. */
@@ -94,6 +97,7 @@ export interface ContainerInspection extends ContainerExit {
   /** What it runs: entrypoint and command. */
   readonly command: readonly string[]
   readonly labels: Readonly<Record<string, string>>
+  readonly mounts: readonly ContainerMount[]
   readonly detached: boolean
   readonly autoRemove: boolean
 }
@@ -122,8 +126,12 @@ export async function stopSettings(
   return { stopSignal, timeoutMs: timeoutMs ?? normalized.stopTimeoutMs, signal: options.signal }
 }
 
-/** Removes a container. @throws {ContainerStateError} when it runs, unless `force`. */
-export async function removeStored(engine: Engine, id: string, { force }: { force: boolean }): Promise<void> {
+/** Removes a container. @throws {ContainerStateError} when it runs, unless `force`. @param options - `volumes`: with those made for it. */
+export async function removeStored(
+  engine: Engine,
+  id: string,
+  { force, volumes }: { force: boolean; volumes: boolean },
+): Promise<void> {
   const { containers } = engine
   await using _lock = await containers.lock(id)
   let stored = await containers.read(id)
@@ -140,7 +148,7 @@ export async function removeStored(engine: Engine, id: string, { force }: { forc
   }
   // Whoever recorded an end has removed the cgroup too.
   if (stored.lastExit === undefined) await removeContainerCgroups([id], (_, remove) => remove())
-  await containers.remove(id)
+  await (volumes ? containers.removeWithVolumes(id) : containers.remove(id))
 }
 
 /** Waits for the end of a container, also of one that is removed then. */
@@ -181,7 +189,7 @@ export function exitOf({ state, lastExit }: StoredContainer): ContainerExit {
   return { exitCode, killSignal, oomKilled, startedAt, finishedAt, usage }
 }
 
-export function inspectionOf(stored: StoredContainer): ContainerInspection {
+export function inspectionOf({ containers }: Engine, stored: StoredContainer): ContainerInspection {
   const { record, state } = stored
   const { id, createdAt, image, detached } = record
   const { name, status, pid, error, autoRemove } = state
@@ -195,6 +203,7 @@ export function inspectionOf(stored: StoredContainer): ContainerInspection {
     image,
     command: commandOf(record),
     labels: labelsOf(record),
+    mounts: mountsOf(stored, containers.volumes),
     detached,
     autoRemove,
     ...exitOf(stored),

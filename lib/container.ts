@@ -36,7 +36,7 @@ import { checkObject, checkPattern, checkString } from './options/checks.ts'
 import { type ContainerOptions, normalizeContainerOptions } from './options/container-options.ts'
 import { toResult } from './run-outcome.ts'
 import type { RunResult } from './run-result.ts'
-import { runContainer } from './runtime/run-container.ts'
+import { runWithVolumes } from './volumes/run-with-volumes.ts'
 
 /** Options of {@link Container.run}. */
 export type RunOptions = ContainerOptions<Engine>
@@ -88,7 +88,7 @@ export class Container extends ContainerPrograms {
     const release = source.use()
     try {
       const reference = typeof image === 'string' ? image : (source.tags[0] ?? null)
-      return new Container(engine, await addContainer(engine.containers, source, reference, checked))
+      return new Container(engine, await addContainer(engine, source, reference, checked, signal))
     } finally {
       release()
     }
@@ -108,7 +108,7 @@ export class Container extends ContainerPrograms {
       await container.start()
       return container
     } catch (error) {
-      await container.remove({ force: true }).catch(() => undefined)
+      await container.remove({ force: true, volumes: true }).catch(() => undefined)
       throw error
     }
   }
@@ -133,7 +133,7 @@ export class Container extends ContainerPrograms {
     const engine = await engineOf(options)
     const { kept, over } = splitEnded(await engine.containers.list())
     for (const id of over) engine.containers.inBackground(engine.containers.removeEnded(id))
-    return kept.filter((each) => (all || isLive(each)) && fits(each)).map(inspectionOf)
+    return kept.filter((each) => (all || isLive(each)) && fits(each)).map((each) => inspectionOf(engine, each))
   }
 
   /** Removes all containers that do not run. @returns the ids of those. */
@@ -145,7 +145,7 @@ export class Container extends ContainerPrograms {
     for (const each of await engine.containers.list()) {
       if (isLive(each) || !fits(each)) continue
       try {
-        await removeStored(engine, each.record.id, { force: false })
+        await removeStored(engine, each.record.id, { force: false, volumes: false })
         removed.push(each.record.id)
       } catch (error) {
         // Started or removed by somebody else meanwhile.
@@ -222,13 +222,13 @@ export class Container extends ContainerPrograms {
   /**
    * Removes it with its writable layer and its logs.
    *
-   * @param options - `force`: also while it runs, which SIGKILL ends then.
+   * @param options - `force`: also while it runs, which SIGKILL ends then. `volumes`: with those made for it alone.
    * @throws {ContainerStateError} when it runs. @throws {NotFoundError} when it is gone.
    */
   async remove(options: ContainerRemoveOptions = {}): Promise<void> {
-    checkObject('', options, ['force'])
+    const { force, volumes } = checkObject('', options, ['force', 'volumes'])
     this.#engine.assertOpen()
-    await removeStored(this.#engine, this.id, { force: options.force === true })
+    await removeStored(this.#engine, this.id, { force: force === true, volumes: volumes === true })
   }
 
   /** Gives it another name. @throws {ConflictError} when another container has it. @throws {InvalidOptionError} */
@@ -243,7 +243,7 @@ export class Container extends ContainerPrograms {
   async inspect(): Promise<ContainerInspection> {
     const stored = await this.#containers.read(this.id)
     this.#name = stored.state.name
-    return inspectionOf(stored)
+    return inspectionOf(this.#engine, stored)
   }
 
   /**
@@ -272,10 +272,10 @@ export class Container extends ContainerPrograms {
     }
   }
 
-  /** Removes it, running or not: for `await using`. One that is gone is no error. */
+  /** Removes it, running or not, and the volumes made for it: for `await using`. One that is gone is no error. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      await this.remove({ force: true })
+      await this.remove({ force: true, volumes: true })
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error
     }
@@ -319,9 +319,11 @@ export class Container extends ContainerPrograms {
     const release = source.use()
     try {
       const runtime = await engine.runtime()
-      const outcome = await runContainer(runtime, source, normalized).catch((error: unknown) => {
-        throw engine.closed ? engine.closedError(error) : error
-      })
+      const outcome = await runWithVolumes(engine.containers.volumes, runtime, source, normalized).catch(
+        (error: unknown) => {
+          throw engine.closed ? engine.closedError(error) : error
+        },
+      )
       // close() ends what still runs; that is no result of the program's.
       if (engine.closed && outcome.exit.signal !== null && !outcome.timedOut) throw engine.closedError()
       return toResult(outcome, normalized)

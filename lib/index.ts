@@ -29,6 +29,7 @@ export { ContainerProcess, type ContainerProcessExit } from './container-process
 export type { ContainerCreateOptions, LogOptions } from './containers/create-options.ts'
 export type { ContainerFilters } from './containers/filters.ts'
 export type { LogLine } from './containers/log-record.ts'
+export type { ContainerMount } from './containers/mounts-of.ts'
 export type { ContainerStatus, RecordedOptions } from './containers/record.ts'
 export type { RegistryAuth } from './distribution/credentials.ts'
 export type { RemoteManifest } from './distribution/manifests.ts'
@@ -86,6 +87,7 @@ export type {
   StdinOption,
   TmpfsMountOptions,
   UlimitOptions,
+  VolumeMountOptions,
 } from './options/container-options.ts'
 export type { ExecDetachedOptions, ExecOptions, RunningProgram, TerminalSize } from './options/exec-options.ts'
 export type { ImageFilters } from './options/image-filters.ts'
@@ -110,3 +112,12 @@ export type { DiskUsage, UsageEntry } from './store/disk-usage.ts'
 export type { StoreFault, VerifyOptions } from './store/verify.ts'
 export type { PullPolicy, PullProgress } from './transfer/pull.ts'
 export type { PushedBlob, PushProgress, PushResult } from './transfer/push.ts'
+export {
+  Volume,
+  type VolumeCreateOptions,
+  type VolumeInspection,
+  type VolumeListOptions,
+  type VolumePruneOptions,
+  type VolumeRemoveOptions,
+} from './volume.ts'
+export type { VolumeFilters } from './volumes/volume-filters.ts'

@@ -23,6 +23,7 @@ const EFFECT_FOLDERS = new Set([
   'runtime',
   'containers',
   'container-files',
+  'volumes',
   'distribution',
   'registry-server',
   'transfer',

@@ -114,6 +114,22 @@ export function exportChunks(fs: RemoteFs, limits: LayerLimits, nextBuffer: () =
   return closing(fs, root, newPacker(fs, limits, 'the root file system', false, nextBuffer).chunks(root))
 }
 
+/** Copies what is in a directory into an empty one, which becomes like it. Where there is no such directory, nothing happens. */
+export function fillDirectory(fs: RemoteFs, { source, target, limits }: Job<'fill'>): void {
+  let root: number
+  try {
+    root = fs.openInRoot(source, fs.fsConstants.O_DIRECTORY)
+  } catch (error) {
+    if (isNativeError(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return
+    throw error
+  }
+  withFd(fs, root, () => {
+    const chunks = newPacker(fs, limits, source, true).chunks(root)
+    const options = { archive: source, limits, owner: {}, toHost: false, ownsRoot: true, noDevices: true }
+    writeTree(fs, new ContainerPlace(fs, byteString(target)), chunks, options)
+  })
+}
+
 /** Writes an archive, piece by piece, into a directory of a container. */
 export class Extraction {
   readonly #writer: TreeWriter
@@ -153,6 +169,7 @@ interface WriteOptions {
   toHost: boolean
   keepsOwners?: boolean
   ownsRoot: boolean
+  noDevices?: boolean
 }
 
 /** @returns how many members were left out. */

@@ -53,6 +53,10 @@ export type FileJob =
   | { kind: 'extract'; port: MessagePort; target: string; owner: OwnerAndMode; limits: LayerLimits }
   | { kind: 'copyOut'; path: string; target: string; preserveOwner: boolean; limits: LayerLimits }
   | { kind: 'archive'; path: string; port: MessagePort; windowBytes: number; limits: LayerLimits }
+  /** Removes everything in a directory. */
+  | { kind: 'empty'; target: string }
+  /** Copies what is in a directory, if there is one, into an empty one, with owners, modes and attributes. */
+  | { kind: 'fill'; source: string; target: string; limits: LayerLimits }
   | { kind: 'export'; port: MessagePort; windowBytes: number; limits: LayerLimits }
 
 /** To a thread, one at a time. `socket` is that of a process that serves files; it stays the sender's. */

@@ -169,6 +169,13 @@ export function removePath(fs: RemoteFs, { path, recursive, force }: Job<'remove
   }
 }
 
+/** Removes everything in a directory, whoever changes it meanwhile. */
+export function emptyDirectory(fs: RemoteFs, { target }: Job<'empty'>): void {
+  withFd(fs, fs.openInRoot(target, fs.fsConstants.O_DIRECTORY), (fd) => {
+    for (const { name } of fs.readdir(fd)) removeTree(fs, fd, name)
+  })
+}
+
 export function makeDirectory(fs: RemoteFs, { path, recursive, mode }: Job<'mkdir'>): void {
   const { O_PATH, O_DIRECTORY } = fs.fsConstants
   const clean = posix.normalize(path).replace(/\/$/, '')

@@ -9,11 +9,12 @@ import { ContainerStateError } from '../errors.ts'
 import { processStatus } from '../host/process-status.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
-import { buildServeIdsPlan, buildServePlan, buildServeStoppedPlan } from '../plan/serve-plan.ts'
+import { buildServeIdsPlan, buildServePlan } from '../plan/serve-plan.ts'
 import { PlanDescriptors } from '../runtime/descriptors.ts'
-import { makeFilesSlot } from '../runtime/files-slot.ts'
+import { serveStopped } from '../runtime/files-slot.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { whenThereIsRoom } from '../runtime/when-there-is-room.ts'
+import { holdVolumes } from '../volumes/container-volumes.ts'
 
 /** A process that serves the files of one container. */
 export interface FileServer {
@@ -126,8 +127,6 @@ async function mount(
   { write, signal }: FileServerOptions,
 ): Promise<FileServer | undefined> {
   const lock = await containers.lock(id, { signal })
-  const { native } = runtime
-  let ours = -1
   try {
     const stored = await containers.read(id)
     if (isLive(stored)) {
@@ -135,33 +134,25 @@ async function mount(
       return undefined
     }
     const { record } = stored
-    const { imageConfig, options } = record
-    const slot = await makeFilesSlot(runtime, {
-      rootfs: rootfsOf(runtime, record),
-      imageConfig,
-      options: toOptions(options),
+    const options = normalizeContainerOptions(['true'], toOptions(record.options))
+    const user = { rootfs: rootfsOf(runtime, record), imageConfig: record.imageConfig, options }
+    await using held = await holdVolumes(
+      containers.volumes,
+      async () => runtime,
+      { ...user, volumes: record.volumes ?? [] },
+      signal,
+    )
+    const { slot, socket } = await serveStopped(runtime, {
+      ...user,
+      volumes: held.mounts,
       dir: containers.directory(id),
+      readOnly: options.readOnly || !write,
     })
-    const descriptors = new PlanDescriptors(native)
-    try {
-      const [mine, theirs] = native.fileSocket()
-      ours = mine
-      descriptors.own(theirs)
-      const { readOnly } = normalizeContainerOptions(['true'], toOptions(stored.record.options))
-      await slot.child.start(buildServeStoppedPlan(readOnly || !write), descriptors.fds)
-    } catch (error) {
-      slot.child.kill(kSigkill)
-      runtime.pool.discard(slot)
-      throw error
-    } finally {
-      descriptors.close()
-    }
-    return serverOf(runtime, slot.child, ours, async () => {
+    return serverOf(runtime, slot.child, socket, async () => {
       runtime.pool.discard(slot)
       await lock.release()
     })
   } catch (error) {
-    if (ours >= 0) native.close(ours)
     await lock.release()
     throw error
   }

@@ -8,9 +8,17 @@ import { lowerThreadPriority } from '../layer/lower-priority.ts'
 import type { FromPacker, ToPacker } from '../layer/pack-protocol.ts'
 import { kPackChunkBytes } from '../layer/pack-tree.ts'
 import { type FromFeeder, packError, type ToFeeder } from '../layer/worker-protocol.ts'
-import { archiveChunks, copyIn, copyOut, Extraction, exportChunks } from './copy-operations.ts'
+import { archiveChunks, copyIn, copyOut, Extraction, exportChunks, fillDirectory } from './copy-operations.ts'
 import type { FileJob, FileJobMessage, FileJobReport } from './file-jobs.ts'
-import { makeDirectory, readDirectory, readWhole, removePath, statFile, writeWhole } from './file-operations.ts'
+import {
+  emptyDirectory,
+  makeDirectory,
+  readDirectory,
+  readWhole,
+  removePath,
+  statFile,
+  writeWhole,
+} from './file-operations.ts'
 import { type RemoteFs, remoteFs } from './remote-fs.ts'
 
 const native = loadNative()
@@ -34,6 +42,10 @@ function run(fs: RemoteFs, job: FileJob): unknown {
       return copyIn(native, fs, job)
     case 'copyOut':
       return copyOut(native, fs, job)
+    case 'empty':
+      return emptyDirectory(fs, job)
+    case 'fill':
+      return fillDirectory(fs, job)
     case 'extract':
       return extract(new Extraction(fs, job), job.port)
     case 'archive':

@@ -30,6 +30,8 @@ export interface TreeWriterOptions {
   readonly keepsOwners?: boolean | undefined
   /** Whether the archive's root directory gives the target its owner and mode: the target was made for it. */
   readonly ownsRoot: boolean
+  /** Whether devices are left out. @default with `toHost` */
+  readonly noDevices?: boolean | undefined
 }
 
 interface LateDirectory {
@@ -131,6 +133,7 @@ export class TreeWriter implements TarHandler {
   }
 
   #isSkipped({ type }: TarEntry): boolean {
+    if (this.#options.noDevices === true && type.endsWith('-device')) return true
     return this.#options.toHost && !['file', 'directory', 'symlink', 'hardlink'].includes(type)
   }
 

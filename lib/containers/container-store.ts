@@ -7,6 +7,7 @@ import { namesIn, statIfThere } from '../store/files.ts'
 import { acquireLock, type FileLock, type LockOptions } from '../store/lock.ts'
 import type { StoreNative } from '../store/native.ts'
 import type { Store } from '../store/store.ts'
+import { VolumeStore } from '../volumes/volume-store.ts'
 import { type ContainerRecord, type ContainerState, type ExitRecord, parseRecord, parseState } from './record.ts'
 import { isActive, readEnd, readExit, readIfThere } from './resolve-state.ts'
 
@@ -31,10 +32,12 @@ export class ContainerStore {
   readonly #records = new Map<string, ContainerRecord>()
   readonly #remembered = new Map<string, StoredContainer>()
   readonly #background = new Set<Promise<unknown>>()
+  readonly volumes: VolumeStore
 
   constructor(store: Store, native: StoreNative) {
     this.#store = store
     this.#native = native
+    this.volumes = new VolumeStore(store, native)
   }
 
   directory(id: string): string {
@@ -176,6 +179,32 @@ export class ContainerStore {
     await this.#store.discard(this.directory(id))
   }
 
+  /**
+   * Takes a container away with the volumes that were made for it alone. Those go first: whoever is killed between the two leaves a
+   * container that can be removed again. Its lock must be held.
+   */
+  async removeWithVolumes(id: string): Promise<void> {
+    const { volumes = [] } = await this.#record(id)
+    for (const { name, anonymous } of volumes) {
+      if (!anonymous) continue
+      try {
+        await this.volumes.remove(name, async () => (await this.usersOf(name)).filter((each) => each !== id))
+      } catch (error) {
+        // Another container has taken it over, or it is gone.
+        if (!(error instanceof ConflictError || error instanceof NotFoundError)) throw error
+      }
+    }
+    await this.remove(id)
+  }
+
+  /** Ids of the containers that have a volume. */
+  async usersOf(volume: string): Promise<string[]> {
+    const all = await this.list()
+    return all
+      .filter(({ record }) => record.volumes?.some(({ name }) => name === volume))
+      .map(({ record }) => record.id)
+  }
+
   /** Does something that nobody waits for but {@link settle}. */
   inBackground(work: Promise<unknown>): void {
     const done = work.catch(() => undefined).finally(() => this.#background.delete(done))
@@ -211,7 +240,7 @@ export class ContainerStore {
     const stored = await this.read(id)
     if (!stored.state.autoRemove || stored.state.status !== 'exited') return
     this.remember(stored)
-    await this.remove(id)
+    await this.removeWithVolumes(id)
   }
 
   async #lockFile(id: string, name: string, options: LockOptions): Promise<FileLock> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import * as v from 'valibot'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
+import type { ContainerVolume } from '../oci/volume-mounts.ts'
 import type { ContainerOptions } from '../options/container-options.ts'
 
 /** States of a container, in Docker's words. */
@@ -47,6 +48,8 @@ export interface ContainerRecord {
   readonly options: Omit<RecordedOptions, 'env'> & {
     readonly env?: Readonly<Record<string, string | null>> | undefined
   }
+  /** Its volumes; absent where they are part of the writable layer. */
+  readonly volumes?: readonly ContainerVolume[] | undefined
   readonly detached: boolean
   readonly logs: { readonly maxBytes: number; readonly maxFiles: number }
 }
@@ -86,6 +89,7 @@ const recordSchema = v.looseObject({
   imageConfig: v.looseObject({}),
   command: v.nullable(v.array(v.string())),
   options: v.looseObject({}),
+  volumes: v.optional(v.array(v.object({ target: v.string(), name: v.string(), anonymous: v.boolean() }))),
   detached: v.boolean(),
   logs: v.object({ maxBytes: v.number(), maxFiles: v.number() }),
 })

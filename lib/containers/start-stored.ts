@@ -14,6 +14,7 @@ import type { Slot } from '../runtime/slot.ts'
 import type { Rootfs } from '../runtime/slot-factory.ts'
 import { startContainer } from '../runtime/start-container.ts'
 import { readBootId } from '../store/container-state.ts'
+import { holdVolumes } from '../volumes/container-volumes.ts'
 import type { ContainerStore, StoredContainer } from './container-store.ts'
 import type { ContainerRecord, ContainerState } from './record.ts'
 import { toOptions } from './recorded-options.ts'
@@ -63,11 +64,20 @@ async function startProgram(
 ): Promise<Slot> {
   const dir = containers.directory(record.id)
   const output = new LogPipes(runtime)
+  const rootfs = rootfsOf(runtime, record)
+  const { imageConfig, volumes = [] } = record
+  const options = normalizeContainerOptions(record.command, toOptions(record.options))
+  await using held = await holdVolumes(containers.volumes, async () => runtime, {
+    rootfs,
+    imageConfig,
+    options,
+    volumes,
+  })
   try {
     const { slot } = await startContainer(runtime, {
-      rootfs: rootfsOf(runtime, record),
-      imageConfig: record.imageConfig,
-      options: normalizeContainerOptions(record.command, toOptions(record.options)),
+      rootfs,
+      imageConfig,
+      options: held.in(options),
       connect: (descriptors, owner) => output.connect(descriptors, owner),
       descriptors: new PlanDescriptors(runtime.native),
       onSlot,

@@ -105,7 +105,10 @@ export function buildRuntimeSpec(input: BuildSpecInput): RuntimeSpec {
     hostname: input.hostname,
     process: buildProcess(input, merged, capabilities),
     root: { path: input.rootfsPath, readonly: options.readOnly },
-    mounts: joinMounts(defaults, [...(input.extraMounts ?? []), ...options.mounts.map(optionMount)]),
+    mounts: joinMounts(defaults, [
+      ...(input.extraMounts ?? []),
+      ...options.mounts.map((mount) => optionMount(mount, options.privileged)),
+    ]),
     ...(options.init ? { annotations: { [kInitAnnotation]: 'true' } } : {}),
     linux: buildLinux(input, capabilities, gidMappings),
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { NormalizedMount } from '../options/container-options.ts'
+import type { NormalizedMount, NormalizedVolume } from '../options/container-options.ts'
 import type { RuntimeDevice, RuntimeDeviceRule, RuntimeMount } from './runtime-spec.ts'
 
 /** Paths that are hidden by default: Docker's list. They tell of the host or reach hardware. */
@@ -96,8 +96,9 @@ export function defaultMounts(input: DefaultMountInput): RuntimeMount[] {
   ]
 }
 
-/** Converts bind and tmpfs options to mounts of config.json. */
-export function optionMount(mount: NormalizedMount): RuntimeMount {
+/** Converts options to mounts of config.json. @param privileged - whether device nodes in volumes work */
+export function optionMount(mount: NormalizedMount, privileged: boolean): RuntimeMount {
+  if (mount.type === 'volume') return volumeMount(mount, privileged)
   if (mount.type === 'tmpfs') {
     const size = mount.sizeBytes === null ? [] : [`size=${mount.sizeBytes}`]
     return {
@@ -124,8 +125,31 @@ export function optionMount(mount: NormalizedMount): RuntimeMount {
       ...(mount.readOnly ? [readOnly] : []),
       mount.propagation,
       ...(mount.noExec ? ['noexec'] : []),
+      ...subpathOf(mount),
     ],
   }
+}
+
+/** Its files have the ids of containers, as layers do. */
+function volumeMount(mount: NormalizedVolume, privileged: boolean): RuntimeMount {
+  return {
+    destination: mount.target,
+    type: 'bind',
+    source: mount.place?.path ?? '',
+    options: [
+      'bind',
+      'idmap',
+      ...(mount.readOnly ? ['ro'] : []),
+      'rprivate',
+      ...(privileged ? [] : ['nodev']),
+      ...subpathOf(mount),
+    ],
+  }
+}
+
+/** In the word of mount(8) for it; the standard has none. */
+function subpathOf({ subpath }: { subpath: string | null }): string[] {
+  return subpath === null ? [] : [`X-mount.subdir=${subpath}`]
 }
 
 /**

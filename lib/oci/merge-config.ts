@@ -49,8 +49,13 @@ export function mergeConfig(options: NormalizedContainerOptions, image: ImageRun
     user: options.user ?? image.User ?? '',
     stopSignal: options.stopSignal ?? parseSignal(image.StopSignal ?? '') ?? kSigterm,
     labels: { ...image.Labels, ...options.labels },
-    volumes: [...new Set(Object.keys(image.Volumes ?? {}).map(absolute))].filter((path) => path !== '/').sort(),
+    volumes: imageVolumes(image),
   }
+}
+
+/** Paths that an image wants as volumes: absolute, sorted. */
+export function imageVolumes({ Volumes }: ImageRunConfig): string[] {
+  return [...new Set(Object.keys(Volumes ?? {}).map(absolute))].filter((path) => path !== '/').sort()
 }
 
 /**

@@ -20,6 +20,23 @@ export interface BindMountOptions {
   propagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | 'shared' | 'rshared' | undefined
   /** Refuses to execute files of this mount. @default false */
   noExec?: boolean | undefined
+  /** What of `source` is shown: a relative path, whose links never lead out of `source`. It must exist. @default all of it */
+  subpath?: string | undefined
+}
+
+/** A volume: a directory that the engine keeps, for any number of containers. See {@link Volume}. */
+export interface VolumeMountOptions {
+  type: 'volume'
+  /** Its name; made when it does not exist. @default an anonymous volume of this container alone, which goes with it */
+  source?: string | undefined
+  /** Absolute path in the container. Created when missing. */
+  target: string
+  /** Refuses writes through this mount. Needs a `source`. @default false */
+  readOnly?: boolean | undefined
+  /** What of the volume is shown: a relative path, whose links never lead out of it. It must exist. Needs a `source`. */
+  subpath?: string | undefined
+  /** Leaves an empty volume empty, instead of filling it with what the image has at `target`. Needs a `source`. @default false */
+  noCopy?: boolean | undefined
 }
 
 /** A fresh file system in memory, gone with the container. */
@@ -38,7 +55,7 @@ export interface TmpfsMountOptions {
 }
 
 /** Anything that can be mounted into a container. */
-export type MountOptions = BindMountOptions | TmpfsMountOptions
+export type MountOptions = BindMountOptions | VolumeMountOptions | TmpfsMountOptions
 
 /** One resource limit of the process (`soft` ≤ `hard`); `-1` or `Infinity` is no limit. */
 export interface UlimitOptions {
@@ -120,7 +137,7 @@ export interface ContainerOptions<E = unknown> {
   onStart?: ((container: RunningContainer) => void) | undefined
   /** Mounts the root file system read-only. @default false */
   readOnly?: boolean | undefined
-  /** Bind and tmpfs mounts. Made with the shorter paths first, so that none hides another. */
+  /** Bind mounts, volumes and tmpfs mounts. Made with the shorter paths first, so that none hides another. */
   mounts?: readonly MountOptions[] | undefined
   /** Memory limit, at least 6 MiB: `'256m'` or bytes. @default no limit */
   memory?: ByteQuantity | undefined
@@ -180,9 +197,28 @@ export interface ContainerOptions<E = unknown> {
   engine?: E | undefined
 }
 
-/** A bind or tmpfs mount after validation: every field is set, sizes are bytes. */
+/** A bind mount after validation. */
+export type NormalizedBind = Required<{
+  [K in keyof Omit<BindMountOptions, 'subpath'>]: Exclude<BindMountOptions[K], undefined>
+}> & { subpath: string | null }
+
+/** A volume after validation. */
+export interface NormalizedVolume {
+  type: 'volume'
+  /** `null`: anonymous. */
+  source: string | null
+  target: string
+  readOnly: boolean
+  subpath: string | null
+  noCopy: boolean
+  /** Where it lies, and when it was made, which tells it from an earlier one of this name; `null` until it has been looked up. */
+  place: { path: string; createdAt: string } | null
+}
+
+/** A mount after validation: every field is set, sizes are bytes. */
 export type NormalizedMount =
-  | Required<{ [K in keyof BindMountOptions]: Exclude<BindMountOptions[K], undefined> }>
+  | NormalizedBind
+  | NormalizedVolume
   | {
       type: 'tmpfs'
       target: string

@@ -48,17 +48,27 @@ export interface MountWords {
   attr: number
   recursive: boolean
   propagation: number
+  /** Whether ids are shown as the container's user namespace maps them. */
+  idMapped: boolean
+  /** What of the source is mounted; empty: all of it. */
+  subpath: string
   data: string[]
 }
 
+const kSubpath = 'X-mount.subdir='
+const kNothing = { idMapped: false, subpath: '' } as const
+
 /** Splits the options of an OCI mount into attributes of the mount, propagation, and data of the file system. */
 export function parseMountWords(options: readonly string[] = []): MountWords {
-  const result: MountWords = { attr: 0, recursive: options.includes('rbind'), propagation: 0, data: [] }
+  const recursive = options.includes('rbind')
+  const result: MountWords = { attr: 0, recursive, propagation: 0, ...kNothing, data: [] }
   for (const word of options) {
     const attr = Object.hasOwn(attributes, word) ? attributes[word] : undefined
     const propagation = Object.hasOwn(propagations, word) ? propagations[word] : undefined
     if (attr !== undefined) result.attr |= attr
     else if (propagation !== undefined) result.propagation = propagation
+    else if (word === 'idmap') result.idMapped = true
+    else if (word.startsWith(kSubpath)) result.subpath = word.slice(kSubpath.length)
     else if (!ignored.has(word)) result.data.push(word)
   }
   return result

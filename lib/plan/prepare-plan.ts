@@ -2,6 +2,7 @@
 
 import { kDefaultDevices, kDefaultDevLinks } from '../oci/default-mounts.ts'
 import type { RuntimeMount, RuntimeNamespaceType, RuntimeSpec } from '../oci/runtime-spec.ts'
+import { bindSteps } from './bind-steps.ts'
 import { type CgroupView, cgroupMounts } from './cgroup-mounts.ts'
 import { encodeAhead, nulTerminated } from './encode.ts'
 import { kMountAttr, kMountFlag, parseMountWords } from './mount-words.ts'
@@ -144,7 +145,7 @@ export function buildPreparePlan(input: PrepareInput, shared = sharedPrepareStep
       ? []
       : [step('fsmount', 'mount /var/tmp', [-1, kSlot.root, kMountAttr.nosuid], ['tmpfs', '/var/tmp', 'mode=1777'])]),
     ...root.hide.map((path) => step('mask_path', `hide ${path}`, [kSlot.root], [path])),
-    ...(input.bindsAhead ? spec.mounts.filter(isBindMount).map(bindStep) : []),
+    ...(input.bindsAhead ? spec.mounts.filter(isBindMount).flatMap((mount) => bindSteps(mount, input.statePath)) : []),
     step('pivot_root', 'enter the root', [kSlot.root]),
     ...root.detached.map(letGo),
     ...shared.end,
@@ -346,12 +347,6 @@ function placeStandardMounts(spec: RuntimeSpec): Step[] {
 /** Whether a mount shows a file or directory of the host. */
 export function isBindMount({ options = [] }: RuntimeMount): boolean {
   return options.includes('bind') || options.includes('rbind')
-}
-
-function bindStep({ source = '', destination, options }: RuntimeMount): Step {
-  const { attr, recursive, propagation } = parseMountWords(options)
-  const integers = [kSlot.hostRoot, kSlot.root, recursive ? 1 : 0, attr, -1, propagation]
-  return step('bind', `bind ${source} to ${destination}`, integers, [source.slice(1), destination])
 }
 
 function hostTreeSteps(host: HostTree | null): Step[] {

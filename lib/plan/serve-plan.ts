@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 import type { IdRange } from '../oci/build-spec.ts'
+import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { kMountAttr } from './mount-words.ts'
 import { type Step, step } from './ops.ts'
 import { kSlot } from './slots.ts'
+import { type BindSource, userMount } from './start-plan.ts'
 
 const kSigkill = 9
 const kCloneNewNs = 0x20000
@@ -53,11 +55,20 @@ function rootSteps(setsGroups: boolean): Step[] {
   ]
 }
 
-/** Builds the second plan of a child that was prepared as for a container, and serves its files instead of running it. Pure. */
-export function buildServeStoppedPlan(readOnly: boolean): Step[] {
+/**
+ * Builds the second plan of a child that was prepared as for a container, and serves its files instead of running it. Pure.
+ *
+ * @param bindSlots - sources of its bind mounts, by destination; those that are not among them have been made.
+ */
+export function buildServeStoppedPlan(
+  { mounts }: Pick<RuntimeSpec, 'mounts'>,
+  bindSlots: ReadonlyMap<string, BindSource>,
+  readOnly: boolean,
+): Step[] {
   const { root, proc, secondPlan } = kSlot
   return [
     step('open', 'open its own descriptors', [proc, -1, kOpenPath, 0], ['/proc/self/fd']),
+    ...mounts.filter(({ destination }) => bindSlots.has(destination)).map((mount) => userMount(mount, bindSlots)),
     ...(readOnly ? [step('mount_setattr', 'make the root read-only', [root, kMountAttr.readOnly, 0, 0, 0, -1])] : []),
     step('serve_files', 'serve files', [secondPlan, proc]),
   ]

@@ -18,6 +18,8 @@ export const kSlot = {
   unifiedCgroup: 23,
   /** The host's root directory, in a child that may only open it. */
   hostRoot: 24,
+  /** The part of a bind mount's source that is shown. */
+  subpath: 25,
   secondPlan: 32,
 } as const
 

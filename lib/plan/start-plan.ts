@@ -59,7 +59,8 @@ export function buildStartPlan(input: StartInput): Step[] {
   ]
 }
 
-function userMount(mount: RuntimeMount, bindSlots: ReadonlyMap<string, BindSource>): Step {
+/** Puts a mount of the options in place. */
+export function userMount(mount: RuntimeMount, bindSlots: ReadonlyMap<string, BindSource>): Step {
   const { attr, data } = parseMountWords(mount.options)
   const { destination } = mount
   const bind = bindSlots.get(destination)

@@ -2,32 +2,66 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
-import type { ContainerOptions } from '../options/container-options.ts'
+import type { RuntimeSpec } from '../oci/runtime-spec.ts'
+import type { NormalizedContainerOptions, NormalizedVolume } from '../options/container-options.ts'
 import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
+import { buildServeStoppedPlan } from '../plan/serve-plan.ts'
 import type { ResolvedUser } from '../rootfs/users.ts'
+import { bindSources } from './bind-sources.ts'
+import { PlanDescriptors } from './descriptors.ts'
 import type { Runtime } from './runtime.ts'
 import type { Slot } from './slot.ts'
 import type { Rootfs } from './slot-factory.ts'
-import { kHostnameOfSlot, slotProfile } from './slot-profile.ts'
+import { kHostnameOfSlot, slotKey, slotProfile } from './slot-profile.ts'
 import { buildSpec } from './start-container.ts'
 
+const kSigkill = 9
 const kNobody: ResolvedUser = { uid: 0, gid: 0, additionalGids: [0], home: '/', name: null }
 
 /** A container as far as its root file system goes. */
 export interface FilesOf {
   readonly rootfs: Rootfs
   readonly imageConfig: ImageRunConfig
-  readonly options: Pick<ContainerOptions, 'userns' | 'privileged'>
-  /** Where its writable layer lies. */
-  readonly dir: string
+  readonly options: Pick<NormalizedContainerOptions, 'userns' | 'privileged'>
+  /** Mounted in it; other mounts are not made. */
+  readonly volumes: readonly NormalizedVolume[]
+  /** Where its writable layer lies, which nothing else may use meanwhile. @default a new one that is thrown away */
+  readonly dir?: string | undefined
+  /** Whether the root file system stays as it is; volumes are not concerned. */
+  readonly readOnly: boolean
 }
 
-/** Prepares a child inside of a container's root file system, which nothing else may use meanwhile. Its own mounts are not made. */
-export function makeFilesSlot(runtime: Runtime, { rootfs, imageConfig, options, dir }: FilesOf): Promise<Slot> {
+/** Starts a process that serves the files of a container that does not run. Its socket is the caller's to close. */
+export async function serveStopped(runtime: Runtime, files: FilesOf): Promise<{ slot: Slot; socket: number }> {
+  const { native, pool } = runtime
+  const { slot, spec } = await prepareSlot(runtime, files)
+  const descriptors = new PlanDescriptors(native)
+  const [ours, theirs] = native.fileSocket()
+  try {
+    descriptors.own(theirs)
+    const binds = bindSources(runtime, descriptors, spec)
+    await slot.child.start(buildServeStoppedPlan(spec, binds, files.readOnly), descriptors.fds)
+    return { slot, socket: ours }
+  } catch (error) {
+    native.close(ours)
+    slot.child.kill(kSigkill)
+    pool.discard(slot)
+    throw error
+  } finally {
+    descriptors.close()
+  }
+}
+
+/** Prepares a child inside of a container's root file system. */
+async function prepareSlot(runtime: Runtime, files: FilesOf): Promise<{ slot: Slot; spec: RuntimeSpec }> {
+  const { rootfs, imageConfig, options, volumes, dir } = files
   const { userns, privileged } = options
-  const normalized = normalizeContainerOptions(['true'], { userns, privileged, network: 'none' })
+  const plain = normalizeContainerOptions(['true'], { userns, privileged, network: 'none' })
+  const normalized = { ...plain, mounts: volumes }
   const spec = buildSpec(runtime, { options: normalized, imageConfig }, kHostnameOfSlot, kNobody)
+  const makeProfile = () => slotProfile(spec, rootfs, normalized, false)
+  if (dir === undefined) return { slot: await runtime.pool.take(slotKey(rootfs, normalized, false), makeProfile), spec }
   const id = `${runtime.store.session.id}-files-${randomBytes(4).toString('hex')}`
   const scratch = { dir, upper: join(dir, 'upper'), work: join(dir, 'work') }
-  return runtime.pool.make(slotProfile(spec, rootfs, normalized, false), { id, scratch })
+  return { slot: await runtime.pool.make(makeProfile(), { id, scratch }), spec }
 }

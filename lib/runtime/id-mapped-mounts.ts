@@ -13,6 +13,16 @@ const kAtRecursive = 0x8000
 const kAtEmptyPath = 0x1000
 const kAtFdcwd = -100
 
+/** What a cloned mount is like. */
+export interface CloneOptions {
+  readonly idMapped: boolean
+  /** With the mounts below it. @default false */
+  readonly recursive?: boolean
+  /** Attributes to set. */
+  readonly attr?: number
+  readonly propagation?: number
+}
+
 /** Makes detached mounts, id-mapped for a user namespace that exists only to hold the map. */
 export class IdMappedMounts {
   readonly #native: Native
@@ -36,12 +46,14 @@ export class IdMappedMounts {
    *
    * @throws {Error} Node-shaped: EINVAL when the file system takes no id map, EPERM without privilege.
    */
-  clone(
-    path: string,
-    options: { idMapped: boolean; recursive?: boolean; attr?: number; propagation?: number },
-  ): number {
+  clone(path: string, options: CloneOptions): number {
+    return this.cloneAt(kAtFdcwd, path, options)
+  }
+
+  /** The same for a path below a directory; an empty one is what `dirfd` stands for itself. */
+  cloneAt(dirfd: number, path: string, options: CloneOptions): number {
     const recursive = options.recursive === true ? kAtRecursive : 0
-    const fd = this.#native.openTree(kAtFdcwd, path, kOpenTreeClone | recursive)
+    const fd = this.#native.openTree(dirfd, path, kOpenTreeClone | recursive | (path === '' ? kAtEmptyPath : 0))
     const idMap = options.idMapped && this.#namespace !== undefined
     const set = (options.attr ?? 0) | (idMap ? kMountAttr.idmap : 0)
     const propagation = options.propagation ?? 0

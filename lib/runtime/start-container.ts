@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MIT
-import { stat } from 'node:fs/promises'
 import { type CgroupWrite, planLimits } from '../cgroup/limits.ts'
-import { ContainerStartError, InvalidOptionError, SyscallError } from '../errors.ts'
+import { ContainerStartError, SyscallError } from '../errors.ts'
 import { isNativeError } from '../launcher/fs-native.ts'
 import { buildResources, buildRuntimeSpec } from '../oci/build-spec.ts'
 import { type ImageRunConfig, mergeConfig } from '../oci/merge-config.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
-import { parseMountWords } from '../plan/mount-words.ts'
 import { overlayLayers } from '../plan/overlay-layers.ts'
-import { isBindMount } from '../plan/prepare-plan.ts'
-import { type BindSource, buildStartPlan } from '../plan/start-plan.ts'
+import { buildStartPlan } from '../plan/start-plan.ts'
 import { type ResolvedUser, resolveUser } from '../rootfs/users.ts'
+import { bindSources, bindsAhead, checkSources } from './bind-sources.ts'
 import type { PlanDescriptors } from './descriptors.ts'
 import type { Runtime } from './runtime.ts'
 import type { ContainerPlace, Slot } from './slot.ts'
@@ -54,9 +52,7 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
   if (rootfs.kind === 'layers') overlayLayers(rootfs.layers.map(({ dir }) => dir))
   const { user, volumes } = mergeConfig(options, request.imageConfig)
   const limits = await limitWrites(runtime, options)
-  for (const [i, mount] of options.mounts.entries()) {
-    if (mount.type === 'bind') await isDirectory(mount.source, `mounts[${i}].source`)
-  }
+  checkSources(runtime.native, options.mounts)
   const needsCgroup = limits.length > 0 && options.limits === 'strict'
   const { place } = request
   const key = slotKey(rootfs, options, needsCgroup)
@@ -80,7 +76,7 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
     const steps = buildStartPlan({
       spec,
       bindsAhead: bindsAhead(runtime),
-      bindSlots: await bindSources(runtime, descriptors, spec),
+      bindSlots: bindSources(runtime, descriptors, spec),
       cgroupViews: runtime.host.cgroupViews,
       volumes,
       stdio,
@@ -197,40 +193,4 @@ export function buildSpec(
 
 function asksFor({ capabilities }: NormalizedContainerOptions, name: string): boolean {
   return capabilities.add.includes(name) || capabilities.add.includes('ALL')
-}
-
-async function bindSources(
-  runtime: Runtime,
-  descriptors: PlanDescriptors,
-  spec: RuntimeSpec,
-): Promise<Map<string, BindSource>> {
-  const binds = new Map<string, BindSource>()
-  if (bindsAhead(runtime)) return binds
-  for (const mount of spec.mounts.filter(isBindMount)) {
-    const { attr, recursive, propagation } = parseMountWords(mount.options)
-    const source = mount.source ?? ''
-    const directory = await isDirectory(source)
-    const fd = runtime.mounts.clone(source, { idMapped: false, recursive, attr, propagation })
-    binds.set(mount.destination, { slot: descriptors.own(fd), directory })
-  }
-  return binds
-}
-
-/** An ordinary user's process may clone no mount; the child opens the sources itself. */
-function bindsAhead({ host }: Runtime): boolean {
-  return host.facts.uid !== 0
-}
-
-async function isDirectory(source: string, option = 'mounts'): Promise<boolean> {
-  try {
-    return (await stat(source)).isDirectory()
-  } catch (error) {
-    const missing = isNativeError(error, 'ENOENT')
-    throw new InvalidOptionError(
-      option,
-      'a path that exists on the host',
-      source,
-      missing ? 'create it first.' : undefined,
-    )
-  }
 }

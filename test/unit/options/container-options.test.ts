@@ -143,7 +143,9 @@ test('values of the wrong kind or out of range are refused', () => {
     [{ mounts: [{ type: 'bind', source: '/s', target: 't' }] }, 'mounts[0].target'],
     [{ mounts: [{ type: 'bind', source: '/s', target: '/' }] }, 'mounts[0].target'],
     [{ mounts: [{ type: 'bind', source: '/s', target: '/x/../proc/self' }] }, 'mounts[0].target'],
-    [{ mounts: [{ type: 'volume', target: '/t' }] }, 'mounts[0].type'],
+    [{ mounts: [{ type: 'volumes', target: '/t' }] }, 'mounts[0].type'],
+    [{ mounts: [{ type: 'volume', source: './dir', target: '/t' }] }, 'mounts[0].source'],
+    [{ mounts: [{ type: 'volume', source: 'name', target: '/t', subpath: 'a/../..' }] }, 'mounts[0].subpath'],
     [
       {
         mounts: [
@@ -252,6 +254,7 @@ test('values are brought into one form', () => {
     recursive: true,
     propagation: 'rprivate',
     noExec: false,
+    subpath: null,
   })
 })
 

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { kMountAttr, kMountFlag, parseMountWords } from '../../../lib/plan/mount-words.ts'
 
+const kNothing = { attr: 0, recursive: false, propagation: 0, idMapped: false, subpath: '', data: [] }
+
 test('splits attributes, propagation and data', () => {
   const words = parseMountWords(['nosuid', 'nodev', 'noexec', 'ro', 'rslave', 'size=64m', 'mode=1777'])
   const { nosuid, nodev, noexec, readOnly } = kMountAttr
@@ -14,9 +16,9 @@ test('splits attributes, propagation and data', () => {
 
 test('words that say what holds anyway mean nothing', () => {
   for (const word of ['rw', 'suid', 'dev', 'exec', 'relatime', 'defaults', 'bind']) {
-    assert.deepEqual(parseMountWords([word]), { attr: 0, recursive: false, propagation: 0, data: [] }, word)
+    assert.deepEqual(parseMountWords([word]), kNothing, word)
   }
-  assert.deepEqual(parseMountWords(), { attr: 0, recursive: false, propagation: 0, data: [] })
+  assert.deepEqual(parseMountWords(), kNothing)
 })
 
 test('rbind takes what is mounted below', () => {
@@ -29,4 +31,9 @@ test('each propagation, with and without r', () => {
     assert.equal(parseMountWords([kind]).propagation, kMountFlag[kind])
     assert.equal(parseMountWords([`r${kind}`]).propagation, kMountFlag[kind])
   }
+})
+
+test('ids of the container, and a part of the source', () => {
+  const { idMapped, subpath, data } = parseMountWords(['bind', 'idmap', 'X-mount.subdir=a/b,c'])
+  assert.deepEqual({ idMapped, subpath, data }, { idMapped: true, subpath: 'a/b,c', data: [] })
 })
