@@ -19,7 +19,7 @@ import {
   stopSettings,
   waitStored,
 } from './container-management.ts'
-import { ContainerPrograms } from './container-with-programs.ts'
+import { ContainerObservation } from './container-observed.ts'
 import type { ContainerStore, StoredContainer } from './containers/container-store.ts'
 import { type ContainerCreateOptions, checkCreateOptions } from './containers/create-options.ts'
 import { isLive, signalStored, stopStored } from './containers/end-stored.ts'
@@ -50,7 +50,7 @@ const kName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}$/
  * A Linux container. {@link Container.run} makes one for a single command; {@link Container.create} and {@link Container.start} make
  * one that is there until it is removed, for this and every other process on the same root.
  */
-export class Container extends ContainerPrograms {
+export class Container extends ContainerObservation {
   readonly #engine: Engine
   #name: string
 

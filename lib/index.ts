@@ -25,6 +25,12 @@ export type {
   ContainerStopOptions,
   ContainerWaitOptions,
 } from './container-management.ts'
+export type {
+  ContainerProcessList,
+  ContainerStats,
+  ContainerStatsOptions,
+  ContainerStatsStreamOptions,
+} from './container-observed.ts'
 export { ContainerProcess, type ContainerProcessExit } from './container-process.ts'
 export type { ContainerCreateOptions, LogOptions } from './containers/create-options.ts'
 export type { ContainerFilters } from './containers/filters.ts'

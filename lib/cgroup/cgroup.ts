@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { TimeoutError, UnsupportedHostError } from '../errors.ts'
 import { codeOf, fileError, readCgroupFile, removeCgroupDir, tryWrite, walkDirs, writeCgroupFile } from './cgroup-fs.ts'
 import type { CgroupWrite } from './limits.ts'
+import type { CgroupUsage } from './usage.ts'
 
 /** Use of resources by all processes of a cgroup. `null` where the host's controllers do not tell. Times are microseconds. */
 export interface CgroupStats {
@@ -40,6 +41,8 @@ export interface Cgroup {
   /** Remembers writes that somebody else carried out, so that {@link reset} can undo them. */
   noteApplied(writes: readonly CgroupWrite[]): void
   stats(): Promise<CgroupStats>
+  /** What it uses now, since it was made. */
+  usage(): Promise<CgroupUsage>
   /** Stops all processes; resolves when all are stopped. */
   freeze(): Promise<void>
   thaw(): Promise<void>
@@ -224,6 +227,7 @@ export abstract class CgroupBase implements Cgroup {
 
   /** Directory that has the files of a controller. */
   protected abstract dirOf(controller: string): string | undefined
+  abstract usage(): Promise<CgroupUsage>
   protected abstract readStats(): Promise<CgroupStats>
   protected abstract readCounters(): Promise<CgroupCounters>
   protected abstract setFrozen(frozen: boolean): Promise<void>
@@ -262,6 +266,11 @@ export class EmptyCgroup extends CgroupBase {
 
   protected dirOf(): undefined {
     return undefined
+  }
+
+  async usage(): Promise<CgroupUsage> {
+    const memory = { memoryBytes: null, inactiveFileBytes: null, memoryLimitBytes: null }
+    return { cpuMicros: null, ...memory, pids: null, pidsLimit: null, readBytes: null, writtenBytes: null }
   }
 
   protected async readStats(): Promise<CgroupStats> {

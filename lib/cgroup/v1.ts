@@ -4,6 +4,7 @@ import { UnsupportedHostError } from '../errors.ts'
 import { CgroupBase, type CgroupCounters, type CgroupStats, parseFlatKeyed, readNumber, waitUntil } from './cgroup.ts'
 import { readCgroupFile, tryWrite, writeCgroupFile } from './cgroup-fs.ts'
 import type { CgroupWrite } from './limits.ts'
+import { type CgroupUsage, readUsageV1 } from './usage.ts'
 import { readCpuStatV2, waitFrozenV2 } from './v2.ts'
 
 /** cpuacct.stat counts in ticks of USER_HZ, which is 100 on every architecture we run on. */
@@ -34,6 +35,14 @@ export class CgroupV1 extends CgroupBase {
 
   protected dirOf(controller: string): string | undefined {
     return this.#byController.get(controller)
+  }
+
+  async usage(): Promise<CgroupUsage> {
+    const [rest, { cpuMicros }] = await Promise.all([
+      readUsageV1((controller, name) => this.#file(controller, name)),
+      this.#readCpu(),
+    ])
+    return { cpuMicros, ...rest }
   }
 
   protected async readStats(): Promise<CgroupStats> {

@@ -4,6 +4,7 @@ import { UnsupportedHostError } from '../errors.ts'
 import { CgroupBase, type CgroupCounters, type CgroupStats, parseFlatKeyed, readNumber, waitUntil } from './cgroup.ts'
 import { codeOf, fileError, readCgroupFile, writeCgroupFile } from './cgroup-fs.ts'
 import type { CgroupWrite } from './limits.ts'
+import { type CgroupUsage, readUsageV2 } from './usage.ts'
 
 /** A cgroup on the unified hierarchy: one directory for all controllers. */
 export class CgroupV2 extends CgroupBase {
@@ -17,6 +18,11 @@ export class CgroupV2 extends CgroupBase {
 
   protected dirOf(): string {
     return this.#dir
+  }
+
+  async usage(): Promise<CgroupUsage> {
+    const [rest, { cpuMicros }] = await Promise.all([readUsageV2(this.#dir), readCpuStatV2(this.#dir)])
+    return { cpuMicros, ...rest }
   }
 
   protected async readStats(): Promise<CgroupStats> {

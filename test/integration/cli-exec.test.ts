@@ -37,6 +37,15 @@ test('exec, cp, diff, commit and export', async (t) => {
     const script = 'until [ -e /pids ]; do sleep 0.02; done; read pid parent < /pids; kill -0 $pid && echo $parent'
     assert.equal(await cli.ok('exec', 'boat', 'sh', '-c', script), '1\n')
   })
+  await t.test('top and stats', async () => {
+    const [titles = '', ...rows] = (await cli.ok('top', 'boat')).trimEnd().split('\n')
+    assert.match(titles, /^UID +PID +PPID +C +STIME +TTY +TIME +CMD$/)
+    assert.equal(rows.filter((row) => /sleep 1000$/.test(row)).length, 2)
+    const [header = '', row = ''] = (await cli.ok('stats', '--no-stream')).split('\n')
+    assert.match(header, /^CONTAINER ID +NAME +CPU % +MEM USAGE \/ LIMIT +MEM % +NET I\/O +BLOCK I\/O +PIDS$/)
+    assert.match(row, /^[0-9a-f]{12} +boat +[\d.]+% +[\d.]+[KM]iB \/ [\d.]+[GT]iB +[\d.]+% +0B \/ 0B +.* \/ .* +2$/)
+    await cli.fails(['top', 'boat', '-o', 'pid'], 1, /Options of ps are not supported/)
+  })
   await t.test('cp: into, out of, owners, links, archives', async () => {
     await writeFile(join(cli.dir, 'file'), 'content\n')
     await chown(join(cli.dir, 'file'), 1000, 1001)

@@ -19,7 +19,7 @@ test('helps, and says its version', async (t) => {
   const help = await cli.ok('--help')
   const commands =
     'run pull push images rmi tag history inspect save load import search login logout serve-registry ' +
-    'create start stop restart kill pause unpause wait ps logs rename rm exec cp diff commit export container'
+    'create start stop restart kill pause unpause wait ps logs rename rm exec cp diff commit export top stats container'
   for (const name of commands.split(' ')) assert.match(help, new RegExp(`^ {2}${name} `, 'm'))
   assert.match(await cli.ok('pull', '-h'), /^Usage: wherry pull \[options\] <image>\n/)
   assert.match((await cli.bare([])).stderr, /^Usage: wherry/)

@@ -107,6 +107,21 @@ const kMethods: readonly Method[] = [
     },
     outcomes: { created: 'created', running: 'running', paused: 'paused', exited: 'exited' },
   },
+  {
+    name: 'top',
+    call: (container) => container.top(),
+    outcomes: { created: kLive, running: 'running', paused: 'paused', exited: kLive },
+  },
+  {
+    name: 'stats',
+    call: (container) => container.stats({ overMs: 0 }),
+    outcomes: { created: kLive, running: 'running', paused: 'paused', exited: kLive },
+  },
+  {
+    name: 'exec and leave it there',
+    call: (container) => container.execDetached(['sleep', '1000']),
+    outcomes: { created: ['running'], running: 'running', paused: ['running'], exited: ['running'] },
+  },
 ]
 
 async function make(state: State, detached: boolean): Promise<Container> {

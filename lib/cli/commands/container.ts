@@ -17,13 +17,13 @@ import { addLogs } from './logs.ts'
 import { addPs } from './ps.ts'
 import { addRename, addRm } from './rm.ts'
 import { addRun } from './run.ts'
+import { addStats } from './stats.ts'
+import { addTop } from './top.ts'
 
 /** Commands of Docker's for containers that wherry has not. */
 const kMissing: readonly (readonly [name: string, reason: string])[] = [
   ['attach', "nobody can attach to a container yet; 'wherry logs -f' shows its output"],
   ['port', 'no ports are published yet'],
-  ['stats', 'use is not measured yet'],
-  ['top', 'processes are not listed yet'],
   ['update', 'limits are given when a container is made'],
 ]
 const kMissingElsewhere: readonly (readonly [name: string, reason: string])[] = [
@@ -40,6 +40,7 @@ export function addContainers(parent: Command, cli: Cli): void {
   addLifecycle(parent, cli)
   addPs(parent, cli)
   for (const add of [addLogs, addRename, addRm, addExec, addCp, addDiff, addCommit, addExport]) add(parent, cli)
+  for (const add of [addTop, addStats]) add(parent, cli)
   for (const [name, reason] of kMissing) addMissingCommand(parent, name, reason)
 }
 
