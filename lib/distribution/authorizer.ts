@@ -1,5 +1,6 @@
 import * as v from 'valibot'
-import { orAborted } from '../async/or-aborted.ts'
+import { withDeadline } from '../async/deadline.ts'
+import { SharedWork } from '../async/shared-work.ts'
 import { RegistryAuthError } from '../errors.ts'
 import { answerError, type Purpose, printable, protocolError, redactUrl } from './answer-error.ts'
 import { readBody, readStart } from './body.ts'
@@ -24,7 +25,7 @@ const tokenSchema = v.object({
 })
 
 interface Token {
-  readonly value: Promise<string>
+  readonly value: SharedWork<string>
   expiresAt: number
 }
 
@@ -98,21 +99,19 @@ export class Authorizer {
   ): Promise<string> {
     const key = scopeKey(scopes)
     let token = this.#tokens.get(key)
-    if (token === undefined || token.expiresAt < Date.now()) {
+    if (token === undefined || token.value.isOver || token.expiresAt < Date.now()) {
+      const onLifetime = (lifetimeMs: number): void => {
+        made.expiresAt = Date.now() + lifetimeMs
+      }
       // Requests share a token, so it does not end with the first of them that is aborted.
       const made: Token = {
-        value: this.#fetch(purpose, base, challenge, scopes, (lifetimeMs) => {
-          made.expiresAt = Date.now() + lifetimeMs
-        }),
+        value: new SharedWork((shared) => this.#fetch(purpose, base, challenge, scopes, onLifetime, shared)),
         expiresAt: Number.POSITIVE_INFINITY,
       }
-      made.value.catch(() => {
-        if (this.#tokens.get(key) === made) this.#tokens.delete(key)
-      })
       this.#tokens.set(key, made)
       token = made
     }
-    return orAborted(token.value, signal)
+    return token.value.wait(signal)
   }
 
   async #fetch(
@@ -121,10 +120,11 @@ export class Authorizer {
     challenge: AuthChallenge,
     scopes: readonly string[],
     onLifetime: (lifetimeMs: number) => void,
+    signal: AbortSignal,
   ): Promise<string> {
     const { transport, retries, stallTimeoutMs, userAgent } = this.#options
     const realm = this.#realm(purpose, base, challenge)
-    const auth = await this.#find(scopes, undefined)
+    const auth = await this.#find(scopes, signal)
     const request = tokenRequest(realm, challenge.parameters.get('service'), scopes, auth)
     const headers = {
       ...request.headers,
@@ -132,14 +132,15 @@ export class Authorizer {
       'accept-encoding': 'identity',
       'user-agent': userAgent,
     }
-    return retrying(retries, undefined, async () => {
-      const signal = AbortSignal.timeout(10 * stallTimeoutMs)
-      const answer = await sendFollowing(transport, purpose, { ...request, headers, signal }, stallTimeoutMs)
-      if (answer.status !== 200) throw await refusal(purpose, answer, auth !== 'anonymous')
-      const { value, lifetimeMs } = await readToken(purpose, answer)
-      onLifetime(lifetimeMs)
-      return value
-    })
+    return retrying(retries, signal, () =>
+      withDeadline('Getting a token', 10 * stallTimeoutMs, signal, async (limited) => {
+        const answer = await sendFollowing(transport, purpose, { ...request, headers, signal: limited }, stallTimeoutMs)
+        if (answer.status !== 200) throw await refusal(purpose, answer, auth !== 'anonymous')
+        const { value, lifetimeMs } = await readToken(purpose, answer)
+        onLifetime(lifetimeMs)
+        return value
+      }),
+    )
   }
 
   #realm(purpose: Purpose, base: URL, challenge: AuthChallenge): URL {

@@ -12,6 +12,9 @@ export type { OpenBlob } from './upload-body.ts'
 
 /** A registry may digest and move what it got before it answers; it has so many times the usual patience. */
 const kCommitPatience = 10
+/** How long a registry has to answer that it forgets an upload, and how long after an abort. */
+const kCancelPatienceMs = 5_000
+const kAbortedPatienceMs = 500
 /** How often an upload that the registry has forgotten is begun again. */
 const kMaxRestarts = 3
 
@@ -226,8 +229,9 @@ async function exists(endpoint: Endpoint, push: BlobPush): Promise<boolean> {
 /** Tells the registry to forget an upload. It forgets by itself in time, so failures are no matter. */
 async function cancel(endpoint: Endpoint, push: BlobPush, state: UploadState): Promise<void> {
   const { purpose, scopes } = push
-  // Also after the caller's signal: it is short.
-  const signal = AbortSignal.timeout(Math.min(5_000, endpoint.stallTimeoutMs))
+  // Also after the caller's signal, but who aborts does not wait for a registry that may not answer.
+  const patienceMs = push.signal?.aborted === true ? kAbortedPatienceMs : kCancelPatienceMs
+  const signal = AbortSignal.timeout(Math.min(patienceMs, endpoint.stallTimeoutMs))
   const request = { purpose, scopes, method: 'DELETE', target: state.location, expected: [200, 202, 204, 404] } as const
   try {
     await readStart((await endpoint.request({ ...request, signal })).body)

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { orAborted } from '../async/or-aborted.ts'
+import { SharedWork } from '../async/shared-work.ts'
 import { answerError, type Purpose, protocolError } from './answer-error.ts'
 import { Authorizer } from './authorizer.ts'
 import { readStart } from './body.ts'
@@ -45,7 +45,7 @@ export class Endpoint {
   readonly #transport: Transport
   readonly #authorizer: Authorizer
   readonly #userAgent: string
-  #base: Promise<URL> | undefined
+  #base: SharedWork<URL> | undefined
 
   constructor(host: RegistryHost, options: EndpointOptions) {
     this.host = host
@@ -125,30 +125,27 @@ export class Endpoint {
     const [https, http] = [new URL(`https://${authority}/`), new URL(`http://${authority}/`)]
     if (scheme === 'https:' || (scheme === undefined && !this.#transport.allowsInsecure(https))) return https
     if (scheme === 'http:') return http
-    if (this.#base === undefined) {
-      // Requests share the answer, so it does not depend on the one that asked first.
-      const base = this.#probe(purpose, https, http)
-      base.catch(() => {
-        if (this.#base === base) this.#base = undefined
-      })
-      this.#base = base
+    // Requests share the answer, so it does not depend on the one that asked first.
+    if (this.#base === undefined || this.#base.isOver) {
+      this.#base = new SharedWork((shared) => this.#probe(purpose, https, http, shared))
     }
-    return orAborted(this.#base, signal)
+    return this.#base.wait(signal)
   }
 
   /** Tries https, then http, as Docker does where http is acceptable. */
-  async #probe(purpose: Purpose, https: URL, http: URL): Promise<URL> {
+  async #probe(purpose: Purpose, https: URL, http: URL, signal: AbortSignal): Promise<URL> {
     let reason: unknown
     for (const base of [https, http]) {
       try {
         const url = new URL('v2/', base)
         const headers = { 'user-agent': this.#userAgent }
-        const hop: HopRequest = { method: 'GET', url, headers }
+        const hop: HopRequest = { method: 'GET', url, headers, signal }
         const answer = await sendFollowing(this.#transport, purpose, hop, this.stallTimeoutMs)
         this.#authorizer.learn(parseChallenges(answer.headers['www-authenticate']))
         await readStart(answer.body)
         return base
       } catch (error) {
+        signal.throwIfAborted()
         // That of http says more, except where https was refused for what it is.
         reason = error
       }

@@ -11,6 +11,8 @@ import { loadUndici, type Undici } from './undici.ts'
 const kConnectTimeoutMs = 10_000
 const kKeepAliveMs = 10_000
 const kBodyBufferBytes = 256 * 1024
+/** Answers of status 1xx before the one that counts; more than a few have no use. */
+const kMaxInterimAnswers = 20
 
 /** How one registry is reached. */
 export interface TransportOptions {
@@ -48,6 +50,11 @@ export class ForbiddenTargetError extends Error {
   readonly code = 'ERR_FORBIDDEN_TARGET'
 }
 
+/** A server announces an answer (1xx) and does not give it. */
+export class InterimAnswersError extends Error {
+  readonly code = 'ERR_INTERIM_ANSWERS'
+}
+
 /**
  * Connections to one registry and to where it sends its clients: own agents of undici, with the registry's certificates and proxy.
  *
@@ -79,15 +86,17 @@ export class Transport {
     const { url, signal, stallTimeoutMs } = { ...this.#options, ...request }
     this.#checkTarget(url)
     const agent = await this.#agentFor(url)
+    const headersTimeout = request.headersTimeoutMs ?? stallTimeoutMs
     const answer = await agent.request({
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
       method: request.method,
       headers: request.headers,
       body: request.body ?? null,
-      headersTimeout: request.headersTimeoutMs ?? stallTimeoutMs,
+      headersTimeout,
       bodyTimeout: stallTimeoutMs,
       highWaterMark: kBodyBufferBytes,
+      onInfo: limitInformation(headersTimeout),
       ...(signal === undefined ? {} : { signal }),
     })
     return { status: answer.statusCode, headers: answer.headers, body: answer.body }
@@ -170,6 +179,18 @@ export class Transport {
       if (all === true || first === undefined) return callback(null, addresses)
       return callback(null, first.address, first.family)
     })
+  }
+}
+
+/** Interim answers (1xx) start undici's clock anew: without a limit an answer could be announced for ever. */
+function limitInformation(timeoutMs: number): () => void {
+  const start = performance.now()
+  let count = 0
+  // What this throws ends the request.
+  return () => {
+    count += 1
+    if (count > kMaxInterimAnswers) throw new InterimAnswersError(`more than ${kMaxInterimAnswers} interim answers`)
+    if (performance.now() - start > timeoutMs) throw new InterimAnswersError(`only interim answers for ${timeoutMs} ms`)
   }
 }
 

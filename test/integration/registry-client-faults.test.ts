@@ -103,6 +103,23 @@ test('a registry that falls silent is a temporary RegistryError after the stall 
   assert.deepEqual(await collect(repository.blob(layer.descriptor)), layer.bytes)
 })
 
+test('answers that are announced and never given (103) are given up', async (t) => {
+  // Its clock starts anew with each of them, so that no timeout of undici's ends this.
+  const server = createServer((_request, response) => {
+    const announce = (): void => {
+      if (!response.destroyed) response.writeEarlyHints({ link: '</x>; rel=preload' }, () => setImmediate(announce))
+    }
+    announce()
+  })
+  const host = await listen(t, server)
+  await using client = new RegistryClient(`http://${host}`, { auth: 'anonymous', retries: 0 })
+  await assert.rejects(client.ping(), (error) => {
+    assert.ok(error instanceof RegistryError)
+    assert.match(error.message, /more than 20 interim answers/)
+    return true
+  })
+})
+
 test('a manifest, a list and a token that are cut in their middle are asked for again', async (t) => {
   let cuts = 0
   const server = createServer((request, response) => {
