@@ -18,6 +18,7 @@ import { addSearch } from './commands/search.ts'
 import { addServeRegistry } from './commands/serve-registry.ts'
 import { addSystem } from './commands/system.ts'
 import { addTag } from './commands/tag.ts'
+import { addVolume } from './commands/volume.ts'
 import { kFailure, kFlagError } from './errors.ts'
 
 const kCommands = [
@@ -39,6 +40,7 @@ const kCommands = [
   addServeRegistry,
   addContainer,
   addImage,
+  addVolume,
   addSystem,
 ]
 

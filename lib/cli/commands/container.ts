@@ -31,7 +31,6 @@ const kMissingElsewhere: readonly (readonly [name: string, reason: string])[] = 
   ['compose', 'there are single containers only'],
   ['events', 'events are not told yet'],
   ['network', "containers have no network, or with '--network host' the host's"],
-  ['volume', 'there are no volumes yet'],
 ]
 
 /** Adds commands for containers that last. */

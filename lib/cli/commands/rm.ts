@@ -13,21 +13,23 @@ export function addRm(parent: Command, cli: Cli): void {
     'Removes containers with their files and their logs.',
   )
     .option('-f, --force', 'also those that run, which SIGKILL ends')
-    .option('-v, --volumes', 'accepted for scripts: there are no volumes yet')
-    .action((names: string[], { force }: { force?: boolean }) => rm(cli, names, force === true))
+    .option('-v, --volumes', 'also the volumes that were made for them alone')
+    .action((names: string[], { force, volumes }: { force?: boolean; volumes?: boolean }) =>
+      rm(cli, names, { force: force === true, volumes: volumes === true }),
+    )
   addRefusal(command, '-l, --link', 'containers have no links')
 }
 
-function rm(cli: Cli, names: readonly string[], force: boolean): Promise<void> {
+function rm(cli: Cli, names: readonly string[], options: { force: boolean; volumes: boolean }): Promise<void> {
   return cli.withEngine((engine, { Container, NotFoundError }) =>
     eachName(cli, names, async (name) => {
       try {
         const container = await Container.get(name, { engine })
-        await container.remove({ force })
+        await container.remove(options)
         cli.print(name)
       } catch (error) {
         // As with Docker, force makes nothing of a container that is not there.
-        if (!force || !(error instanceof NotFoundError)) throw error
+        if (!options.force || !(error instanceof NotFoundError)) throw error
         cli.tell(`wherry: container ${name} is not here`)
       }
     }),

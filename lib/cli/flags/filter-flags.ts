@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { ContainerFilters, ImageFilters } from '../../index.ts'
+import type { ContainerFilters, ImageFilters, VolumeFilters } from '../../index.ts'
 import { CliError, kFlagError } from '../errors.ts'
 
 /** Filters of `wherry images` and `wherry image prune`, by Docker's words. */
@@ -70,6 +70,29 @@ export function parseContainerFilters(
     } else result[key] = value
   }
   return result as ContainerFilters
+}
+
+const kVolumeFilters = ['name', 'label', 'dangling'] as const
+
+/**
+ * Turns `--filter` of `wherry volume ls` and `wherry volume prune` into what the library takes.
+ *
+ * @param known - Docker's words for those that the command has
+ * @throws {CliError} naming the filter.
+ */
+export function parseVolumeFilters(
+  filters: readonly string[],
+  known: readonly string[] = kVolumeFilters,
+): VolumeFilters {
+  const result: Record<string, unknown> = {}
+  for (const filter of filters) {
+    const { key, value } = splitFilter(filter)
+    if (!known.includes(key)) throw unknownFilter(key, known)
+    if (key === 'label') append(result, key, value)
+    else if (result[key] !== undefined) throw twice(key)
+    else result[key] = key === 'dangling' ? booleanOf(filter, value) : value
+  }
+  return result as VolumeFilters
 }
 
 function twice(key: string): CliError {

@@ -1,37 +1,44 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path'
-import type { BindMountOptions, MountOptions, TmpfsMountOptions } from '../../index.ts'
+import type { BindMountOptions, MountOptions, TmpfsMountOptions, VolumeMountOptions } from '../../index.ts'
 import { CliError, kFlagError } from '../errors.ts'
 
 const kPropagations = ['private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared'] as const
 type Propagation = (typeof kPropagations)[number]
 
 /**
- * Parses `-v source:target[:options]`.
+ * Parses `-v [source:]target[:options]`: a source with a slash or dot at its start is a path of the host, any other the name of a
+ * volume; without one, the volume is anonymous.
  *
  * @param cwd - what a relative source is relative to.
  * @throws {CliError}
  */
-export function parseVolume(text: string, cwd: string): BindMountOptions {
+export function parseVolume(text: string, cwd: string): BindMountOptions | VolumeMountOptions {
   const [source = '', target, options = '', ...more] = text.split(':')
   if (more.length > 0) throw wrong('volume', text, 'it has more than two colons')
-  if (target === undefined) {
-    throw wrong('volume', text, 'there are no volumes yet', `for a place that goes with the container: --tmpfs ${text}`)
-  }
+  if (target === undefined) return { type: 'volume', target: source }
+  const words = options === '' ? [] : options.split(',')
   if (!/^[./]/.test(source)) {
-    throw wrong(
-      'volume',
-      text,
-      'there are no named volumes yet',
-      `for a directory of the host: -v ./${source}:${target}`,
-    )
+    if (source.includes('/'))
+      throw wrong('volume', text, kNoName, `for a directory of the host: -v ./${source}:${target}`)
+    const volume: VolumeMountOptions = { type: 'volume', source, target }
+    for (const option of words) setVolumeOption(volume, option, text)
+    return volume
   }
   const mount: BindMountOptions = { type: 'bind', source: resolve(cwd, source), target }
-  for (const option of options === '' ? [] : options.split(',')) setVolumeOption(mount, option, text)
+  for (const option of words) setBindOption(mount, option, text)
   return mount
 }
 
-function setVolumeOption(mount: BindMountOptions, option: string, text: string): void {
+const kNoName = 'names of volumes have no slashes'
+
+function setVolumeOption(mount: VolumeMountOptions, option: string, text: string): void {
+  if (option === 'ro') mount.readOnly = true
+  else if (option === 'nocopy') mount.noCopy = true
+  else if (!['rw', 'z', 'Z'].includes(option)) throw wrong('volume', text, `'${option}' is not supported for volumes`)
+}
+
+function setBindOption(mount: BindMountOptions, option: string, text: string): void {
   const propagation = kPropagations.find((word) => word === option)
   if (propagation !== undefined) mount.propagation = propagation
   else if (option === 'ro') mount.readOnly = true
@@ -53,7 +60,8 @@ export function parseMount(text: string, cwd: string): MountOptions {
   fields.delete('type')
   if (type === 'bind') return bindOf(fields, text, cwd)
   if (type === 'tmpfs') return tmpfsOf(fields, text)
-  throw wrong('mount', text, `type '${type}' is not supported`, "types are 'bind' and 'tmpfs'")
+  if (type === 'volume') return volumeOf(fields, text)
+  throw wrong('mount', text, `type '${type}' is not supported`, "types are 'bind', 'volume' and 'tmpfs'")
 }
 
 const kMountAliases: Readonly<Record<string, string>> = {
@@ -74,6 +82,20 @@ function bindOf(fields: ReadonlyMap<string, string>, text: string, cwd: string):
     else throw wrong('mount', text, `'${name}' is not supported`)
   }
   if (mount.source === '' || mount.target === '') throw wrong('mount', text, 'it needs a source and a target')
+  return mount
+}
+
+function volumeOf(fields: ReadonlyMap<string, string>, text: string): VolumeMountOptions {
+  const mount: VolumeMountOptions = { type: 'volume', target: '' }
+  for (const [name, value] of fields) {
+    if (name === 'source') mount.source = value
+    else if (name === 'target') mount.target = value
+    else if (name === 'readonly') mount.readOnly = isTrue(value)
+    else if (name === 'volume-nocopy') mount.noCopy = isTrue(value)
+    else if (name === 'volume-subpath') mount.subpath = value
+    else if (name !== 'volume-driver' || value !== 'local') throw wrong('mount', text, `'${name}' is not supported`)
+  }
+  if (mount.target === '') throw wrong('mount', text, 'it needs a target')
   return mount
 }
 

@@ -85,9 +85,9 @@ function addProcessFlags(command: Command): void {
 
 function addFileFlags(command: Command): void {
   command
-    .option('-v, --volume <source:target[:ro]>', 'directory or file of the host; repeatable', collect)
+    .option('-v, --volume <source:target[:ro]>', 'path of the host, or name of a volume; repeatable', collect)
     .option(
-      '--mount <type=bind|tmpfs,…>',
+      '--mount <type=bind|volume|tmpfs,…>',
       'source, target, readonly, bind-propagation, tmpfs-size, …; repeatable',
       collect,
     )

@@ -143,7 +143,8 @@ function parseHost(text: string): [string, string] {
   return [name, address]
 }
 
-function splitPair(text: string, flag?: string): [string, string] {
+/** Takes `name=value` apart. @param flag - needs a value; without it, what has none has an empty one. */
+export function splitPair(text: string, flag?: string): [string, string] {
   const equals = text.indexOf('=')
   if (equals >= 0) return [text.slice(0, equals), text.slice(equals + 1)]
   if (flag === undefined) return [text, '']

@@ -22,17 +22,21 @@ function refused(action: () => unknown, message: RegExp): void {
   })
 }
 
-test('-v is a bind mount', () => {
+test('-v is a bind mount or a volume', () => {
   const bind = { type: 'bind', source: '/work/data', target: '/data' }
   assert.deepEqual(parseVolume('/work/data:/data', '/work'), bind)
   assert.deepEqual(parseVolume('./data:/data:ro,rslave,z', '/work'), { ...bind, readOnly: true, propagation: 'rslave' })
-  refused(() => parseVolume('/data', '/work'), /no volumes|there are no/)
-  refused(() => parseVolume('name:/data', '/work'), /named volumes/)
+  const volume = { type: 'volume', source: 'name', target: '/data' }
+  assert.deepEqual(parseVolume('/data', '/work'), { type: 'volume', target: '/data' })
+  assert.deepEqual(parseVolume('name:/data', '/work'), volume)
+  assert.deepEqual(parseVolume('name:/data:ro,nocopy,z', '/work'), { ...volume, readOnly: true, noCopy: true })
+  refused(() => parseVolume('name:/data:rslave', '/work'), /'rslave' is not supported for volumes/)
+  refused(() => parseVolume('a/b:/data', '/work'), /no slashes/)
   refused(() => parseVolume('/a:/b:c:d', '/work'), /two colons/)
   refused(() => parseVolume('/a:/b:nocopy', '/work'), /'nocopy' is not supported/)
 })
 
-test('--mount is a bind mount or a tmpfs', () => {
+test('--mount is a bind mount, a volume or a tmpfs', () => {
   assert.deepEqual(parseMount('type=bind,src=data,dst=/d,readonly,bind-propagation=shared', '/work'), {
     type: 'bind',
     source: '/work/data',
@@ -49,7 +53,12 @@ test('--mount is a bind mount or a tmpfs', () => {
   })
   const tmpfs = { type: 'tmpfs', target: '/t', size: '64m', mode: 0o700 }
   assert.deepEqual(parseMount('type=tmpfs,destination=/t,tmpfs-size=64m,tmpfs-mode=0700', '/'), tmpfs)
-  refused(() => parseMount('src=a,dst=/b', '/'), /type 'volume' is not supported/)
+  const volume = { type: 'volume', source: 'a', target: '/b' }
+  assert.deepEqual(parseMount('src=a,dst=/b,volume-driver=local', '/'), volume)
+  const all = { ...volume, readOnly: true, noCopy: true, subpath: 'c' }
+  assert.deepEqual(parseMount('type=volume,src=a,dst=/b,ro,volume-nocopy,volume-subpath=c', '/'), all)
+  refused(() => parseMount('src=a,dst=/b,volume-opt=x', '/'), /'volume-opt' is not supported/)
+  refused(() => parseMount('type=image,src=a,dst=/b', '/'), /type 'image' is not supported/)
   refused(() => parseMount('type=bind,dst=/b', '/'), /source and a target/)
   refused(() => parseMount('type=bind,src=/a,dst=/b,volume-opt=x', '/'), /'volume-opt' is not supported/)
   refused(() => parseMount('type=tmpfs', '/'), /needs a target/)
