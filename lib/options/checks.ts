@@ -102,15 +102,32 @@ const kNamesElsewhere: ReadonlyMap<string, string> = new Map([
   ['networkmode', 'network'],
   ['capadd', 'capabilities'],
   ['capdrop', 'capabilities'],
+  ['src', 'source'],
+  ['dst', 'target'],
+  ['destination', 'target'],
+  ['ro', 'readOnly'],
 ])
 
 /** Makes the error for a name that no option has. */
 export function unknownOption(where: string, name: string, known: readonly string[]): InvalidOptionError {
   const option = where === '' ? name : `${where}.${name}`
-  const here = kNamesElsewhere.get(name.toLowerCase())
-  const near = here !== undefined && known.includes(here) ? here : nearestName(name, known)
+  const near = meantName(name.toLowerCase(), known)
   const hint = near === undefined ? undefined : `did you mean '${near}'?`
   return new InvalidOptionError(option, 'a known option name', name, hint)
+}
+
+/** The name that other tools have something else for, the nearest one, or the one that a longer name begins with. */
+function meantName(lower: string, known: readonly string[]): string | undefined {
+  const elsewhere = (word: string | undefined): string | undefined => {
+    const here = word === undefined ? undefined : kNamesElsewhere.get(word)
+    return here !== undefined && known.includes(here) ? here : undefined
+  }
+  return (
+    elsewhere(lower) ??
+    nearestName(lower, known) ??
+    elsewhere(nearestName(lower, kNamesElsewhere.keys())) ??
+    known.find((each) => each.length > 2 && lower.startsWith(each.toLowerCase()))
+  )
 }
 
 function orList(words: readonly string[]): string {

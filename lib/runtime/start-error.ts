@@ -27,6 +27,7 @@ export function startError(error: unknown, spec: RuntimeSpec, words: { failed: s
     ENOEXEC: 'its format is unknown (another architecture, or a script without #!)',
     EISDIR: 'it is a directory',
     EACCES: 'permission denied',
+    E2BIG: 'its arguments and environment are too long together, or one of them is longer than 128 KiB',
   }[error.code]
   return new ContainerStartError(
     `Cannot run ${JSON.stringify(program)}: ${reason === undefined ? error.message : `${reason}.`}`,

@@ -37,6 +37,14 @@ test('a file that cannot be executed is 126', async (t) => {
   await assert.rejects(fixture.run(['/sealed/x'], { user: 'alice' }), { code: 'ERR_CONTAINER_START' })
 })
 
+test('too many arguments are 125, and the message says how many fit', async (t) => {
+  if (!needsContainers(t)) return
+  await assert.rejects(fixture.run(['/probe', 'x'.repeat(200_000)]), {
+    exitCode: 125,
+    message: /^Cannot run "\/probe": its arguments .* longer than 128 KiB\.$/,
+  })
+})
+
 test('a script whose interpreter is missing is 127 and says which of the two is missing', async (t) => {
   if (!needsContainers(t)) return
   await assert.rejects(fixture.run(['/bin/no-interpreter']), {
