@@ -11,6 +11,7 @@ import {
 } from './options/exec-options.ts'
 import { toResult } from './run-outcome.ts'
 import type { RunResult } from './run-result.ts'
+import { withCallerStreams } from './runtime/caller-streams.ts'
 import { execInContainer } from './runtime/exec-container.ts'
 import { launchInContainer } from './runtime/exec-detached.ts'
 import { spawnInContainer } from './runtime/exec-spawn.ts'
@@ -43,11 +44,12 @@ export abstract class ContainerPrograms extends ContainerFiles {
   ): Promise<RunResult>
   exec(command: readonly string[], options?: ExecOptions): Promise<RunResult<string | Buffer>>
   async exec(command: readonly string[], options: ExecOptions = {}): Promise<RunResult<string | Buffer>> {
-    const normalized = normalizeExecOptions(command, options)
-    this.#engine.assertOpen()
-    const runtime = await this.#engine.runtime()
-    const outcome = await execInContainer(runtime, await this.#execTarget.find(), normalized)
-    return toResult(outcome, normalized, 'The program in the container')
+    return withCallerStreams(normalizeExecOptions(command, options), async (normalized) => {
+      this.#engine.assertOpen()
+      const runtime = await this.#engine.runtime()
+      const outcome = await execInContainer(runtime, await this.#execTarget.find(), normalized)
+      return toResult(outcome, normalized, 'The program in the container')
+    })
   }
 
   /**

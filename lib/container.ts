@@ -33,9 +33,14 @@ import { ContainerStateError, InvalidOptionError, NotFoundError } from './errors
 import { Image } from './image.ts'
 import { parseSignal } from './oci/signals.ts'
 import { checkObject, checkPattern, checkString } from './options/checks.ts'
-import { type ContainerOptions, normalizeContainerOptions } from './options/container-options.ts'
+import {
+  type ContainerOptions,
+  type NormalizedContainerOptions,
+  normalizeContainerOptions,
+} from './options/container-options.ts'
 import { toResult } from './run-outcome.ts'
 import type { RunResult } from './run-result.ts'
+import { withCallerStreams } from './runtime/caller-streams.ts'
 import { runWithVolumes } from './volumes/run-with-volumes.ts'
 
 /** Options of {@link Container.run}. */
@@ -289,6 +294,7 @@ export class Container extends ContainerObservation {
    * @param command - program and arguments; no shell. Left out, the image's own command.
    * @throws {ExitError} when the program fails, unless `reject: false`. @throws {ContainerStartError} when it never ran:
    *   `exitCode` 127 not found, 126 not executable, 125 otherwise. @throws {InvalidOptionError} before anything is touched.
+   * @throws what ended one of the streams in `options`; the container is ended by SIGKILL then.
    * @example
    * const { stdout } = await Container.run(Image.host(), ['uname', '-a'])
    */
@@ -312,9 +318,18 @@ export class Container extends ContainerObservation {
     command?: readonly string[],
     options: RunOptions = {},
   ): Promise<RunResult<string | Buffer>> {
-    const normalized = normalizeContainerOptions(command, options)
+    return withCallerStreams(normalizeContainerOptions(command, options), (normalized) =>
+      Container.#run(image, normalized, options),
+    )
+  }
+
+  static async #run(
+    image: Image | string,
+    normalized: NormalizedContainerOptions,
+    options: RunOptions,
+  ): Promise<RunResult<string | Buffer>> {
     const engine = await engineOf(options)
-    const source = typeof image === 'string' ? await findOrPull(image, engine, options.signal) : image
+    const source = typeof image === 'string' ? await findOrPull(image, engine, normalized.signal ?? undefined) : image
     if (!(source instanceof Image)) throw new InvalidOptionError('image', 'an Image or a reference', image)
     const release = source.use()
     try {

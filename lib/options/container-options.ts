@@ -115,7 +115,7 @@ export interface ContainerOptions<E = unknown> {
   tty?: boolean | undefined
   /** A stream word, or the very bytes or stream to feed in. @default 'ignore' */
   stdin?: StdinOption | undefined
-  /** Text (sent as UTF-8), bytes or a stream for standard input, instead of `stdin`. */
+  /** Text (sent as UTF-8), bytes or a stream for standard input, instead of `stdin`. A stream that fails ends the run with its error. */
   input?: string | Uint8Array | Readable | undefined
   /** @default 'pipe' */
   stdout?: OutputOption | undefined

@@ -157,7 +157,7 @@ export async function copyOut(source: Readable, target: Writable): Promise<void>
   target.off('close', stop).off('error', stop)
 }
 
-/** A source that fails or is destroyed ends the input; the failure itself is the source's owner's to handle. */
+/** A source that fails or is destroyed ends the input. */
 export function pipeInto(source: Readable, input: Writable): void {
   if (source.destroyed) {
     input.end()

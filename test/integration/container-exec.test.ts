@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Programs in a container that stays, through the public class; test/integration/exec.test.ts has the mechanism.
 import assert from 'node:assert/strict'
+import { createReadStream } from 'node:fs'
+import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import {
@@ -34,6 +36,14 @@ test('programs run beside the first one, see what it sees, and end by themselves
       return true
     })
     assert.equal((await container.exec(['false'], { reject: false })).exitCode, 1)
+  })
+  await t.test('a stream that fails ends it with its error', async () => {
+    const failure = new Error('source failed')
+    const broken = new PassThrough()
+    const stdout = new PassThrough().once('data', () => broken.destroy(failure))
+    broken.write('before')
+    await assert.rejects(container.exec(['cat'], { stdin: broken, stdout }), (error) => error === failure)
+    await assert.rejects(container.exec(['cat'], { input: createReadStream('/nowhere/file') }), { code: 'ENOENT' })
   })
   await t.test('what is not there is 127', async () => {
     await assert.rejects(container.exec(['no-such-program']), (error: unknown) => {

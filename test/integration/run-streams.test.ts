@@ -75,13 +75,41 @@ test('a program that does not read its input ends all the same', async (t) => {
   endless.destroy()
 })
 
-test('a source that fails ends the input, and the run goes on', async (t) => {
+test('a source that fails ends the run with its error, also before there is a program', async (t) => {
   if (!needsContainers(t)) return
   const broken = new PassThrough()
-  broken.on('error', () => undefined)
   broken.write('before')
-  setTimeout(() => broken.destroy(new Error('source failed')), 50)
-  assert.equal((await fixture.run(['/probe', 'cat'], { stdin: broken })).stdout, 'before')
+  const failure = new Error('source failed')
+  const ends = fixture.run(['/probe', 'cat'], {
+    stdin: broken,
+    stdout: new PassThrough().once('data', () => broken.destroy(failure)),
+  })
+  await assert.rejects(ends, (error) => error === failure)
+  const missing = join(await fixture.tempDir(), 'missing')
+  await assert.rejects(fixture.run(['/probe', 'cat'], { input: createReadStream(missing) }), { code: 'ENOENT' })
+  await assert.rejects(fixture.run(['/probe', 'cat'], { input: broken }), (error) => error === failure)
+  assert.equal(broken.listenerCount('error'), 0)
+  const closed = new PassThrough().on('data', () => undefined)
+  closed.destroy()
+  assert.equal((await fixture.run(['/probe', 'cat'], { stdin: closed })).stdout, '')
+})
+
+test('a target that fails ends the run with its error', async (t) => {
+  if (!needsContainers(t)) return
+  const failure = new Error('the disk is full')
+  const full = new Writable({ write: (_chunk, _encoding, done) => done(failure) })
+  const script = 'echo lost; sleep 100'
+  await assert.rejects(fixture.sh(script, { stdout: full }), (error) => error === failure)
+  await assert.rejects(fixture.sh('echo lost >&2', { stderr: full }), (error) => error === failure)
+  const missing = join(await fixture.tempDir(), 'no/such/folder')
+  await assert.rejects(fixture.sh(script, { stdout: createWriteStream(missing) }), { code: 'ENOENT' })
+})
+
+test('many runs at once write into one stream without a warning', async (t) => {
+  if (!needsContainers(t)) return
+  const all = collector()
+  await Promise.all(Array.from({ length: 12 }, () => fixture.sh('echo line', { stdout: all.stream })))
+  assert.equal((await all.bytes()).toString(), 'line\n'.repeat(12))
 })
 
 eachSetting(fixture, 'keeps stdout and stderr apart', async ({ sh, run }) => {
