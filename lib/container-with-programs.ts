@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { ExecTargetFinder } from './container-exec.ts'
 import { ContainerProcess } from './container-process.ts'
-import { ContainerFiles } from './container-with-files.ts'
+import { ContainerReach } from './container-with-reach.ts'
 import type { Engine } from './engine.ts'
 import {
   type ExecDetachedOptions,
@@ -17,7 +17,7 @@ import { launchInContainer } from './runtime/exec-detached.ts'
 import { spawnInContainer } from './runtime/exec-spawn.ts'
 
 /** A container as far as further programs in it go. */
-export abstract class ContainerPrograms extends ContainerFiles {
+export abstract class ContainerPrograms extends ContainerReach {
   readonly #engine: Engine
   readonly #execTarget: ExecTargetFinder
 

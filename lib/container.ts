@@ -20,6 +20,7 @@ import {
   waitStored,
 } from './container-management.ts'
 import { ContainerObservation } from './container-observed.ts'
+import { type ContainerReadyOptions, takeWaitFor } from './container-wait.ts'
 import type { ContainerStore, StoredContainer } from './containers/container-store.ts'
 import { type ContainerCreateOptions, checkCreateOptions } from './containers/create-options.ts'
 import { isLive, signalStored, stopStored } from './containers/end-stored.ts'
@@ -46,8 +47,9 @@ import { runWithVolumes } from './volumes/run-with-volumes.ts'
 /** Options of {@link Container.run}. */
 export type RunOptions = ContainerOptions<Engine>
 
-/** Options of {@link Container.create} and {@link Container.start}. */
+/** Options of {@link Container.create}, and of {@link Container.start}, which can wait until it is ready. */
 export type CreateOptions = ContainerCreateOptions<Engine>
+export type StartOptions = CreateOptions & ContainerReadyOptions
 
 const kName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}$/
 
@@ -100,17 +102,20 @@ export class Container extends ContainerObservation {
   }
 
   /**
-   * Makes a container and starts it. One that cannot be started is removed again.
+   * Makes a container and starts it. One that cannot be started, or does not get ready, is removed again.
    *
-   * @throws what {@link Container.create} and {@link Container.start} throw.
+   * @throws what {@link Container.create}, {@link start} and {@link waitFor} throw.
    * @example
-   * await using web = await Container.start(Image.host(), { command: ['sleep', '60'] })
+   * await using db = await Container.start('postgres:16', { env, waitFor: { log: /ready to accept/, times: 2 } })
    */
-  static async start(image: Image | string, options: CreateOptions = {}): Promise<Container> {
-    const container = await Container.create(image, options)
+  static async start(image: Image | string, options: StartOptions = {}): Promise<Container> {
+    const { rest, wait } = takeWaitFor(options)
+    const container = await Container.create(image, rest)
     try {
       options.signal?.throwIfAborted()
       await container.start()
+      const { waitFor, waitTimeoutMs: timeoutMs } = wait
+      if (waitFor !== undefined) await container.waitFor(waitFor, { timeoutMs, signal: options.signal })
       return container
     } catch (error) {
       await container.remove({ force: true, volumes: true }).catch(() => undefined)

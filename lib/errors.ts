@@ -14,11 +14,16 @@ export class WherryError extends Error {
   }
 }
 
-/** A system call failed. `code`, `errno`, `syscall` and `path` are Node's fields; `step` is the plan step, when one ran. */
+/**
+ * A system call failed. `code`, `errno`, `syscall`, `path`, `address` and `port` are Node's fields; `step` is the plan step, when one ran.
+ */
 export class SyscallError extends WherryError {
   readonly errno: number
   readonly syscall: string
   readonly path: string | undefined
+  /** Of a call on a socket. */
+  readonly address: string | undefined
+  readonly port: number | undefined
   readonly step: string | undefined
 
   constructor(
@@ -30,6 +35,8 @@ export class SyscallError extends WherryError {
       args?: string
       text?: string
       path?: string | undefined
+      address?: string | undefined
+      port?: number | undefined
       step?: string | undefined
       hint?: string | undefined
       cause?: unknown
@@ -40,6 +47,8 @@ export class SyscallError extends WherryError {
     this.errno = details.errno
     this.syscall = details.syscall
     this.path = details.path
+    this.address = details.address
+    this.port = details.port
     this.step = details.step
   }
 }
@@ -162,6 +171,32 @@ export class ContainerStateError extends WherryError {
   }
 }
 
+/** How a container ended, for {@link ContainerEndedError}. */
+export interface ContainerEnd {
+  readonly exitCode: number | null
+  readonly killSignal: string | null
+  readonly oomKilled: boolean
+}
+
+/** A container ended before it was what somebody waited for. */
+export class ContainerEndedError extends WherryError implements ContainerEnd {
+  readonly exitCode: number | null
+  readonly killSignal: string | null
+  readonly oomKilled: boolean
+
+  constructor(name: string, awaited: string, end: ContainerEnd, seen: string) {
+    const how = end.oomKilled
+      ? 'was killed for want of memory'
+      : end.killSignal === null
+        ? `ended with exit code ${end.exitCode}`
+        : `was killed by ${end.killSignal}`
+    super(`Container ${name} ${how} while ${awaited} was waited for. ${seen}`, { code: 'ERR_CONTAINER_ENDED' })
+    this.exitCode = end.exitCode
+    this.killSignal = end.killSignal
+    this.oomKilled = end.oomKilled
+  }
+}
+
 /** The container's first process never ran. `exitCode` is what a shell or Docker would report (125, 126, 127). */
 export class ContainerStartError extends WherryError {
   readonly exitCode: 125 | 126 | 127
@@ -189,8 +224,9 @@ export class ContainerStartError extends WherryError {
 export class TimeoutError extends WherryError {
   readonly timeoutMs: number
 
-  constructor(what: string, timeoutMs: number) {
-    super(`${what} took longer than ${timeoutMs} ms.`, { code: 'ERR_TIMEOUT' })
+  /** @param seen - what there was to see until then, as sentences. */
+  constructor(what: string, timeoutMs: number, seen = '') {
+    super(`${what} took longer than ${timeoutMs} ms.${seen === '' ? '' : ` ${seen}`}`, { code: 'ERR_TIMEOUT' })
     this.timeoutMs = timeoutMs
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-export { Container, type CreateOptions, type RunOptions } from './container.ts'
+export { Container, type CreateOptions, type RunOptions, type StartOptions } from './container.ts'
 export type { ContainerChangesOptions, ContainerCommitOptions, LayerChange } from './container-commit.ts'
 export type {
   ContainerCopyInOptions,
@@ -32,6 +32,8 @@ export type {
   ContainerStatsStreamOptions,
 } from './container-observed.ts'
 export { ContainerProcess, type ContainerProcessExit } from './container-process.ts'
+export type { ConnectTarget, ContainerConnectOptions } from './container-reach.ts'
+export type { ContainerReadyOptions, ContainerWaitForOptions } from './container-wait.ts'
 export type { ContainerCreateOptions, LogOptions } from './containers/create-options.ts'
 export type { ContainerFilters } from './containers/filters.ts'
 export type { LogLine } from './containers/log-record.ts'
@@ -43,6 +45,8 @@ export type { SearchResult } from './distribution/search.ts'
 export { Engine, type EngineOptions, type EnginePruneResult } from './engine.ts'
 export {
   ConflictError,
+  type ContainerEnd,
+  ContainerEndedError,
   ContainerStartError,
   ContainerStateError,
   ExitError,
@@ -97,6 +101,7 @@ export type {
 } from './options/container-options.ts'
 export type { ExecDetachedOptions, ExecOptions, RunningProgram, TerminalSize } from './options/exec-options.ts'
 export type { ImageFilters } from './options/image-filters.ts'
+export type { HttpCondition, WaitCondition } from './options/wait-options.ts'
 export {
   Registry,
   type RegistryCallOptions,

@@ -58,7 +58,8 @@
   X(init, 0, 0, 0, 0, 0, false)             \
   X(exec, 0, 0, 4, 4, 0, true)              \
   X(serve_files, 2, 2, 0, 0, 3, false)      \
-  X(fork, 0, 0, 0, 0, 0, false)
+  X(fork, 0, 0, 0, 0, 0, false)             \
+  X(serve_sockets, 1, 1, 0, 0, 1, false)
 
 namespace wherry {
 

@@ -28,6 +28,7 @@ const EFFECT_FOLDERS = new Set([
   'registry-server',
   'transfer',
   'net',
+  'readiness',
 ])
 const MIXED_FOLDERS = new Set(['cgroup', 'host'])
 const CLI_FOLDER = 'cli'

@@ -2,7 +2,7 @@
 import type { ContainerStore, StoredContainer } from '../containers/container-store.ts'
 import { isLive } from '../containers/end-stored.ts'
 import { openFirstProcess } from '../containers/first-process.ts'
-import type { ContainerRecord } from '../containers/record.ts'
+import { hasUserNamespace } from '../containers/own-namespaces.ts'
 import { toOptions } from '../containers/recorded-options.ts'
 import { rootfsOf } from '../containers/start-stored.ts'
 import { ContainerStateError } from '../errors.ts'
@@ -97,7 +97,7 @@ async function enter({ runtime }: FileServerParts, stored: StoredContainer): Pro
     const plan = buildServePlan({
       pidfdSlot: descriptors.own(pidfd),
       socketSlot: descriptors.own(theirs),
-      hasUserNamespace: hasUserNamespace(runtime, record),
+      hasUserNamespace: hasUserNamespace(host, record),
       setsGroups: host.idMapping.mode !== 'deny',
     })
     const child = await whenThereIsRoom(() => launcher.clone(plan, descriptors.fds))
@@ -202,10 +202,6 @@ export async function openIdServer(runtime: Runtime): Promise<FileServer> {
   } finally {
     descriptors.close()
   }
-}
-
-function hasUserNamespace({ host }: Runtime, record: ContainerRecord): boolean {
-  return host.facts.uid !== 0 || normalizeContainerOptions(['true'], toOptions(record.options)).userns !== 'host'
 }
 
 function endedError(name: string): ContainerStateError {

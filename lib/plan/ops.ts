@@ -54,6 +54,7 @@ export const kOps = [
   'exec',
   'serve_files',
   'fork',
+  'serve_sockets',
 ] as const
 
 /** Name of a plan operation. */

@@ -9,6 +9,7 @@ import { type BindSource, userMount } from './start-plan.ts'
 const kSigkill = 9
 const kCloneNewNs = 0x20000
 const kCloneNewUser = 0x10000000
+const kCloneNewNet = 0x40000000
 /** O_PATH is the same on all architectures. */
 const kOpenPath = 0o10000000
 
@@ -71,6 +72,33 @@ export function buildServeStoppedPlan(
     ...mounts.filter(({ destination }) => bindSlots.has(destination)).map((mount) => userMount(mount, bindSlots)),
     ...(readOnly ? [step('mount_setattr', 'make the root read-only', [root, kMountAttr.readOnly, 0, 0, 0, -1])] : []),
     step('serve_files', 'serve files', [secondPlan, proc]),
+  ]
+}
+
+/** What the plan of a process that makes sockets for a running container depends on. */
+export interface ServeSocketsInput extends ServeInput {
+  /** Whether the container has a network namespace of its own, or shares that of another container. */
+  hasNetworkNamespace: boolean
+  /** Whether paths are the container's: for sockets that are files. */
+  seesFiles: boolean
+}
+
+/** Builds the plan of a process that makes sockets in the network namespace of a running container, which cannot see it. Pure. */
+export function buildServeSocketsPlan(input: ServeSocketsInput): Step[] {
+  const { pidfdSlot, socketSlot, hasUserNamespace, hasNetworkNamespace, seesFiles, setsGroups } = input
+  const flags =
+    (hasUserNamespace ? kCloneNewUser : 0) + (hasNetworkNamespace ? kCloneNewNet : 0) + (seesFiles ? kCloneNewNs : 0)
+  return [
+    step('clone', 'create the process', [0, -1], ['', '']),
+    step('pdeathsig', 'end with the launcher', [kSigkill]),
+    step('dumpable', 'hide from ptrace', [0]),
+    ...(flags === 0 ? [] : [step('setns', "enter the container's namespaces", [pidfdSlot, flags])]),
+    step('close', 'let go of the container', [pidfdSlot]),
+    ...(hasUserNamespace ? rootSteps(setsGroups) : []),
+    // A change of credentials may have undone both.
+    step('dumpable', 'hide from ptrace', [0]),
+    step('pdeathsig', 'end with the launcher', [kSigkill]),
+    step('serve_sockets', 'make sockets in the container', [socketSlot]),
   ]
 }
 

@@ -5,6 +5,7 @@ import { Launcher } from '../launcher/launcher.ts'
 import type { ExplainFailure } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
 import { errnoName, stepError } from '../launcher/step-error.ts'
+import { SocketServers } from '../net/socket-servers.ts'
 import { SeccompCache } from '../oci/seccomp/seccomp-cache.ts'
 import type { UserFiles } from '../rootfs/users.ts'
 import type { Store } from '../store/store.ts'
@@ -37,6 +38,8 @@ export class Runtime {
   /** Threads that work on files of containers. */
   readonly fileThreads = new FileThreads()
   readonly execs: Execs
+  /** Processes that make sockets in containers. */
+  readonly sockets: SocketServers
   /** Layers never change, so neither do the files of users in them; the host's are known by their status. */
   readonly #userFiles = new Map<string, UserFiles>()
 
@@ -55,6 +58,7 @@ export class Runtime {
     this.mounts = mounts
     this.seccomp = new SeccompCache()
     this.execs = new Execs(native)
+    this.sockets = new SocketServers(native, launcher, host.idMapping.mode !== 'deny')
     const readUsers = (rootfs: Rootfs): Promise<UserFiles> => this.#readUsers(rootfs)
     const parts = { native, launcher, session: store.session, host, root: store.root, mounts, readUsers }
     this.pool = new SlotPool(new SlotFactory(parts), { size: options.prepared, idleMs: kIdleMs })
@@ -95,6 +99,7 @@ export class Runtime {
   async close(): Promise<void> {
     this.launcher.hold()
     await this.fileThreads.close()
+    await this.sockets.close()
     await this.pool.close()
     this.mounts.close()
     this.execs.close()

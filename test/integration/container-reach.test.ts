@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+import assert from 'node:assert/strict'
+import type { Socket } from 'node:net'
+import { buffer, text } from 'node:stream/consumers'
+import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import { Container, type CreateOptions } from '../../lib/container.ts'
+import { reachTarget } from '../../lib/container-reach.ts'
+import { ContainerStateError, InvalidOptionError, SyscallError, TimeoutError } from '../../lib/errors.ts'
+import { Image } from '../../lib/image.ts'
+import { until } from '../helpers/until.ts'
+import { needsContainers, useFixture } from './rootfs.ts'
+
+const fixture = useFixture()
+
+/** Echoes what it gets, connection after connection. */
+const kEcho = ['busybox', 'nc', '-ll', '-p', '7000', '-e', 'cat']
+
+function start(command: readonly string[], options: CreateOptions = {}): Promise<Container> {
+  return Container.start(fixture.image, { engine: fixture.engine, command, stopTimeoutMs: 0, ...options })
+}
+
+async function connected(container: Container, port: number): Promise<Socket> {
+  let socket: Socket | undefined
+  await until(async () => {
+    socket = await container.connect(port).catch((error: unknown) => {
+      if (error instanceof SyscallError && error.code === 'ECONNREFUSED') return undefined
+      throw error
+    })
+    return socket !== undefined
+  }, 'it listens')
+  assert.ok(socket !== undefined)
+  return socket
+}
+
+for (const userns of ['auto', 'host'] as const) {
+  test(`connect() reaches a server on the loopback of a container (userns ${userns})`, async (t) => {
+    if (!needsContainers(t)) return
+    await using container = await start(kEcho, { userns })
+    const socket = await connected(container, 7000)
+    socket.end('hello')
+    assert.equal(await text(socket), 'hello')
+    // A container's network is its own: the host has nothing there.
+    const again = await container.connect({ port: 7000, host: 'localhost' })
+    assert.equal(again.remoteAddress, '127.0.0.1')
+    const big = Buffer.alloc(4 * 1024 * 1024, 'x')
+    again.end(big)
+    assert.ok((await buffer(again)).equals(big))
+  })
+}
+
+test('a refused connection is an error like those of Node', async (t) => {
+  if (!needsContainers(t)) return
+  await using container = await start(['sleep', '60'])
+  await assert.rejects(container.connect(7000), (error) => {
+    assert.ok(error instanceof SyscallError)
+    const { code, syscall, address, port } = error
+    assert.deepEqual(
+      { code, syscall, address, port },
+      { code: 'ECONNREFUSED', syscall: 'connect', address: '127.0.0.1', port: 7000 },
+    )
+    assert.match(
+      error.message,
+      /^Cannot connect to 127\.0\.0\.1:7000 in the container: connect\(127\.0\.0\.1:7000\) failed with ECONNREFUSED/,
+    )
+    return true
+  })
+  await assert.rejects(
+    container.connect({ path: '/none' }),
+    (error) => error instanceof SyscallError && error.code === 'ENOENT',
+  )
+})
+
+test('connect() refuses what is no port, and a container that does not run', async (t) => {
+  if (!needsContainers(t)) return
+  await using container = await Container.create(fixture.image, { engine: fixture.engine, command: ['sleep', '60'] })
+  const bad: unknown[] = [
+    0,
+    65_536,
+    '80',
+    { port: 80, hots: '::1' },
+    { port: 80, host: 'db' },
+    { path: 'x' },
+    { path: '/x', port: 1 },
+  ]
+  for (const target of bad) await assert.rejects(container.connect(target as number), InvalidOptionError)
+  await assert.rejects(container.connect(80), ContainerStateError)
+  await container.start()
+  await container.stop({ timeoutMs: 0 })
+  await assert.rejects(container.connect(80), ContainerStateError)
+  await container.start()
+  await assert.rejects(container.connect(80), SyscallError)
+})
+
+test('connecting can be given up, takes no longer than it may, and ends with the container', async (t) => {
+  if (!needsContainers(t)) return
+  const container = await start(['sleep', '60'])
+  const { sockets, container: target } = await reachTarget(fixture.engine, container.id)
+  const server = await sockets.get(target)
+  // The kernel answers so many, whoever accepts them, and then no more.
+  const address = { family: 4, host: '127.0.0.1', port: 9 } as const
+  const listener = await server.make({ op: 'bind', address, backlog: 0 })
+  const socket = await container.connect(9)
+  await assert.rejects(container.connect(9, { timeoutMs: 50 }), TimeoutError)
+  const controller = new AbortController()
+  const given = Array.from({ length: 300 }, () =>
+    container.connect(9, { signal: controller.signal, timeoutMs: 60_000 }),
+  )
+  const refused = Promise.allSettled(given)
+  await setImmediate()
+  controller.abort(new Error('no more'))
+  for (const { reason } of (await refused) as PromiseRejectedResult[]) assert.equal(reason.message, 'no more')
+  const late = assert.rejects(container.connect(9, { timeoutMs: 60_000 }), ContainerStateError)
+  await setImmediate()
+  await container.remove({ force: true })
+  await late
+  assert.ok(server.ended)
+  socket.destroy()
+  fixture.engine.native.close(listener)
+})
+
+const kSocketServer = `
+const { createServer } = require('node:net')
+createServer((socket) => socket.end('by path')).listen('/tmp/server.sock', () => {
+  createServer((socket) => socket.end('by IPv6')).listen(7006, '::1', () => console.log('ready'))
+})`
+
+test('connect() reaches a Unix socket by its path, and a server of IPv6 only', async (t) => {
+  if (!needsContainers(t)) return
+  const command = [process.execPath, '-e', kSocketServer]
+  await using container = await Container.start(Image.host(), { engine: fixture.engine, command, stopTimeoutMs: 0 })
+  for await (const { line } of container.logs({ follow: true })) if (line === 'ready') break
+  assert.equal(await text(await container.connect({ path: '/tmp/server.sock' })), 'by path')
+  assert.equal(await text(await container.connect(7006)), 'by IPv6')
+  assert.equal(await text(await container.connect({ port: 7006, host: '[::1]' })), 'by IPv6')
+  await assert.rejects(container.connect({ port: 7006, host: '127.0.0.1' }), SyscallError)
+})
