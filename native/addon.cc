@@ -6,6 +6,7 @@
 #include "channel.h"
 #include "collector.h"
 #include "fs_ops.h"
+#include "layer_feed.h"
 #include "process_ops.h"
 
 namespace {
@@ -13,6 +14,7 @@ namespace {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   wherry::init_addon_state(env);
   init_fs_ops(env, exports);
+  wherry::init_layer_feed(env, exports);
   wherry::init_process_ops(env, exports);
   wherry::Channel::init(env, exports);
   wherry::Collector::init(env, exports);

@@ -5,10 +5,11 @@ import { fileURLToPath } from 'node:url'
 import { UnsupportedHostError, WherryError } from '../errors.ts'
 import type { FileServerNative } from './file-server-native.ts'
 import type { FsNative } from './fs-native.ts'
+import type { LayerNative } from './layer-native.ts'
 import type { ProcessNative } from './process-native.ts'
 
 /** Everything the addon offers. Mechanism only: file descriptors, paths and bytes in; numbers and bytes out. */
-export interface Native extends FsNative, FileServerNative, ProcessNative {}
+export interface Native extends FsNative, FileServerNative, LayerNative, ProcessNative {}
 
 /**
  * Loads the addon: a prebuild from the package when there is one for this platform and libc, else what `node-gyp` built.

@@ -12,6 +12,8 @@ const kClosed = 3
 const kStopped = 4
 const kProducerNews = 5
 const kConsumerNews = 6
+/** Set before the first chunk: a thread of the addon has inflated them. */
+const kInflated = 7
 const kLengths = 8
 
 /** Memory of a ring, to be given to both threads. */
@@ -27,21 +29,33 @@ export function newRingMemory(): RingMemory {
   }
 }
 
-/** Blocks a thread; see `sleep`. */
-export type Sleep = (words: Int32Array, index: number, value: number) => void
+/** How threads wait for each other. */
+export interface Waiting {
+  /** Puts the calling thread to sleep until `words[index]` is no longer `value` and somebody says so, or for no reason. */
+  sleep: (words: Int32Array, index: number, value: number) => void
+  /** Wakes who sleeps there. */
+  wake: (words: Int32Array, index: number) => void
+}
+
+/** Of threads that have JavaScript. They have a `sleep` of their own: it would stop the embedding program on the main thread. */
+export const kAtomicsWake: Waiting['wake'] = (words, index) => {
+  Atomics.notify(words, index)
+}
 
 /**
  * Hands chunks from one thread to another without copying: a ring of buffers in shared memory. Either side sleeps when
- * the other is behind; a third thread, the owner, may stop both.
+ * the other is behind; a third thread, the owner, may stop both. native/layer_feed.cc is a producer too, and knows the words.
  */
 export class ChunkRing {
   readonly #words: Int32Array
   readonly #slots: readonly Buffer[]
-  readonly #sleep: Sleep
+  readonly #sleep: Waiting['sleep']
+  readonly #wake: Waiting['wake']
 
-  constructor(memory: RingMemory, sleep: Sleep) {
+  constructor(memory: RingMemory, { sleep, wake }: Waiting) {
     this.#words = new Int32Array(memory.control)
     this.#sleep = sleep
+    this.#wake = wake
     this.#slots = Array.from({ length: kSlots }, (_, i) => Buffer.from(memory.data, i * kChunkBytes, kChunkBytes))
   }
 
@@ -99,6 +113,11 @@ export class ChunkRing {
     }
   }
 
+  /** Consumer: whether the chunks are what came out of a compressed layer, whose digest nobody has made yet. */
+  get isInflated(): boolean {
+    return Atomics.load(this.#words, kInflated) !== 0
+  }
+
   /** Consumer: wants no more, whatever comes. */
   close(): void {
     Atomics.store(this.#words, kClosed, 1)
@@ -125,6 +144,6 @@ export class ChunkRing {
 
   #tell(index: number): void {
     Atomics.add(this.#words, index, 1)
-    Atomics.notify(this.#words, index)
+    this.#wake(this.#words, index)
   }
 }

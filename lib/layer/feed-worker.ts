@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The reading thread of a pair: reads layers, hashes and decompresses them into the ring.
+// Reads layers, hashes and decompresses them into the ring, where the addon's thread cannot: from streams, and by zstd.
 import fs from 'node:fs'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import { WherryError } from '../errors.ts'
-import { ChunkRing, kChunkBytes } from './chunk-ring.ts'
+import { ChunkRing, kAtomicsWake, kChunkBytes } from './chunk-ring.ts'
 import { LayerDecoder } from './decode-layer.ts'
 import { type GrowingFileHandle, GrowingFileView } from './growing-file.ts'
 import { lowerThreadPriority } from './lower-priority.ts'
+import { brokenDownload } from './native-feed.ts'
 import { sleep } from './sleep-in-worker.ts'
 import {
   type FeedJob,
@@ -49,7 +49,7 @@ async function* growingChunks(handle: GrowingFileHandle, ring: ChunkRing, nextBu
       const buffer = nextBuffer()
       const wanted = Math.min(buffer.length, sizeBytes - position)
       const bytes = fs.readSync(view.fd, buffer, 0, wanted, position)
-      if (bytes === 0) throw broken('is shorter than it was said to be')
+      if (bytes === 0) throw brokenDownload('is shorter than it was said to be')
       position += bytes
       yield buffer.subarray(0, bytes)
     } else if (state === 'growing') {
@@ -57,13 +57,9 @@ async function* growingChunks(handle: GrowingFileHandle, ring: ChunkRing, nextBu
     } else if (state === 'finished') {
       return
     } else {
-      throw broken('was given up')
+      throw brokenDownload('was given up')
     }
   }
-}
-
-function broken(what: string): WherryError {
-  return new WherryError(`The file being downloaded ${what}.`, { code: 'ERR_DOWNLOAD' })
 }
 
 /** Chunks from the owner of this thread; each is acknowledged when the next is asked for. */
@@ -102,7 +98,7 @@ function chunksOf({ source }: FeedJob, ring: ChunkRing, nextBuffer: NextBuffer):
 
 async function feed(job: FeedJob): Promise<void> {
   const { id } = job
-  const ring = new ChunkRing(memory, sleep)
+  const ring = new ChunkRing(memory, { sleep, wake: kAtomicsWake })
   try {
     // A plain archive is read to where the writer takes it from.
     const nextBuffer = (): Buffer =>

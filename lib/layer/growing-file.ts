@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { type FileHandle, open } from 'node:fs/promises'
 
+// native/layer_feed.cc reads these words too.
 const kState = 0
 /** Counts changes: what the reader waits for. */
 const kChanges = 1

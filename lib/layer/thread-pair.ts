@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { rm } from 'node:fs/promises'
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { WherryError } from '../errors.ts'
-import { ChunkRing, newRingMemory } from './chunk-ring.ts'
+import { ChunkRing, kAtomicsWake, newRingMemory } from './chunk-ring.ts'
 import type { UnpackResult, UnpackStreamOptions } from './unpack-stream.ts'
 import { type FeedJob, type FeedSource, type JobReport, unpackError, type WriteJob } from './worker-protocol.ts'
 
@@ -17,27 +17,31 @@ export interface PairJob {
 interface Running {
   id: number
   job: PairJob
+  /** Whether a worker reads the layer, which reports too. */
+  withFeeder: boolean
   reports: JobReport[]
   resolve: (result: UnpackResult) => void
   reject: (error: unknown) => void
 }
 
 /**
- * Two threads that unpack layers, one after the other: one reads, hashes and decompresses, the other makes the files.
- * They stay for the next layer; while they wait they do not keep the process alive.
+ * Two threads that unpack layers, one after the other: one reads, hashes and decompresses, the other makes the files. The first is
+ * one of the addon, for each layer anew; for a stream, or what is packed by zstd, it is a worker. Workers stay for the next
+ * layer; while they wait they do not keep the process alive.
  */
 export class ThreadPair {
   readonly #ring = newRingMemory()
-  readonly #control = new ChunkRing(this.#ring, () => {})
-  readonly #feeder: Worker
+  readonly #control = new ChunkRing(this.#ring, { sleep: () => {}, wake: kAtomicsWake })
+  readonly #feederPort: MessagePort
   readonly #writer: Worker
+  #feeder: Worker | undefined
   #jobs = 0
   #running: Running | undefined
   #ended: Promise<void> | undefined
 
   constructor() {
     const { port1, port2 } = new MessageChannel()
-    this.#feeder = this.#start('feed-worker', port1)
+    this.#feederPort = port1
     this.#writer = this.#start('unpack-worker', port2)
   }
 
@@ -48,15 +52,24 @@ export class ThreadPair {
 
   /** Unpacks one layer; to be called when the one before has settled. A failure leaves nothing behind. */
   run(job: PairJob): Promise<UnpackResult> {
-    const id = ++this.#jobs
-    this.#control.reset()
-    for (const thread of [this.#feeder, this.#writer]) thread.ref()
     return new Promise((resolve, reject) => {
-      this.#running = { id, job, reports: [], resolve, reject }
-      this.#writer.postMessage({ id, options: job.options } satisfies WriteJob)
-      const feedJob: FeedJob = { id, layer: job.options.layer, source: job.source }
-      this.#feeder.postMessage(feedJob, job.source.kind === 'messages' ? [job.source.port] : [])
+      this.#begin({ id: ++this.#jobs, job, withFeeder: job.source.kind === 'messages', reports: [], resolve, reject })
     })
+  }
+
+  #begin(running: Running): void {
+    const { id, job, withFeeder } = running
+    const { options, source } = job
+    this.#control.reset()
+    this.#running = running
+    this.#writer.ref()
+    const forAddon = withFeeder || source.kind === 'messages' ? undefined : source
+    this.#writer.postMessage({ id, options, source: forAddon } satisfies WriteJob)
+    if (!withFeeder) return
+    this.#feeder ??= this.#start('feed-worker', this.#feederPort)
+    this.#feeder.ref()
+    const feedJob: FeedJob = { id, layer: options.layer, source }
+    this.#feeder.postMessage(feedJob, source.kind === 'messages' ? [source.port] : [])
   }
 
   /** Makes the present run end soon, with an error. */
@@ -67,11 +80,18 @@ export class ThreadPair {
 
   /** Ends both threads. */
   close(): Promise<void> {
-    this.#ended ??= Promise.all([this.#feeder.terminate(), this.#writer.terminate()]).then(() => {})
+    this.#ended ??= this.#terminate()
     return this.#ended
   }
 
-  #start(name: 'feed-worker' | 'unpack-worker', port: MessageChannel['port1']): Worker {
+  async #terminate(): Promise<void> {
+    // Node cannot end a thread that is asleep in the addon: that wakes up by itself, to find that it is stopped.
+    this.#control.stop()
+    if (this.#feeder === undefined) this.#feederPort.close()
+    await Promise.all([this.#feeder?.terminate(), this.#writer.terminate()])
+  }
+
+  #start(name: 'feed-worker' | 'unpack-worker', port: MessagePort): Worker {
     const worker = new Worker(new URL(`./${name}.js`, import.meta.url), {
       name: `wherry-${name}`,
       workerData: { ring: this.#ring, port },
@@ -88,15 +108,20 @@ export class ThreadPair {
 
   #onReport(report: JobReport): void {
     const running = this.#running
-    if (running?.id !== report.id) return
+    // What a thread says that is being ended is that it was stopped.
+    if (running?.id !== report.id || this.#ended !== undefined) return
+    if (report.needsFeeder === true) {
+      this.#begin({ ...running, id: ++this.#jobs, withFeeder: true })
+      return
+    }
     running.reports.push(report)
-    if (running.reports.length === 1) {
+    if (running.withFeeder && running.reports.length === 1) {
       // The writer may have had enough while the feeder waits for bytes.
       if (report.result !== undefined || report.error !== undefined) running.job.wakeFeeder()
       return
     }
     this.#running = undefined
-    for (const thread of [this.#feeder, this.#writer]) thread.unref()
+    for (const thread of [this.#feeder, this.#writer]) thread?.unref()
     const { result, error } = Object.assign({}, ...running.reports) as JobReport
     if (result !== undefined) running.resolve(result)
     else running.reject(error === undefined ? new Error('no result') : unpackError(error))

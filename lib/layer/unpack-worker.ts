@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The writing thread of a pair: parses archives and makes their files.
+// The writing thread: parses archives and makes their files.
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { WherryError } from '../errors.ts'
 import { loadNative } from '../launcher/native.ts'
-import { ChunkRing } from './chunk-ring.ts'
+import { ChunkRing, kAtomicsWake } from './chunk-ring.ts'
 import type { LayerSummary } from './decode-layer.ts'
 import { lowerThreadPriority } from './lower-priority.ts'
+import { FeedUnsupportedError, NativeFeed } from './native-feed.ts'
 import { sleep } from './sleep-in-worker.ts'
 import { unpackStream } from './unpack-stream.ts'
 import {
@@ -33,14 +34,30 @@ function outcomeOf(id: number): LayerSummary {
   }
 }
 
-parentPort?.on('message', ({ id, options }: WriteJob) => {
-  const ring = new ChunkRing(memory, sleep)
-  const report: JobReport = { id }
-  try {
-    report.result = unpackStream(native, { chunks: ring.chunks(), summary: () => outcomeOf(id) }, options)
-  } catch (error) {
-    report.error = packError(error)
+function work({ id, options, source }: WriteJob): JobReport {
+  if (source === undefined) {
+    const ring = new ChunkRing(memory, { sleep, wake: kAtomicsWake })
+    try {
+      return { id, result: unpackStream(native, { chunks: ring.chunks(), summary: () => outcomeOf(id) }, options) }
+    } finally {
+      ring.close()
+    }
   }
-  ring.close()
+  const feed = new NativeFeed(native, memory, { source, layer: options.layer })
+  try {
+    return { id, result: unpackStream(native, feed, options) }
+  } finally {
+    feed.close()
+  }
+}
+
+parentPort?.on('message', (job: WriteJob) => {
+  let report: JobReport
+  try {
+    report = work(job)
+  } catch (error) {
+    const { id } = job
+    report = error instanceof FeedUnsupportedError ? { id, needsFeeder: true } : { id, error: packError(error) }
+  }
   parentPort?.postMessage(report)
 })

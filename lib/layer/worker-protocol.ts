@@ -36,6 +36,8 @@ export type FeedOutcome = { id: number; summary: LayerSummary } | { id: number; 
 export interface WriteJob {
   id: number
   options: UnpackStreamOptions
+  /** What a thread of the addon is to read; `undefined` where the feeding thread does. */
+  source: Exclude<FeedSource, { kind: 'messages' }> | undefined
 }
 
 /** `end`: there is no more; `stop`: no more will come. */
@@ -45,8 +47,11 @@ export interface FromFeeder {
   bytes: number
 }
 
-/** What either thread says to the owner when it has nothing more to do with a job; the result is the writer's. */
-export type JobReport = { id: number; result?: UnpackResult; error?: PackedError }
+/**
+ * What either thread says to the owner when it has nothing more to do with a job; the result is the writer's. `needsFeeder`: the
+ * addon's thread could not read this layer, and nothing of it was written.
+ */
+export type JobReport = { id: number; result?: UnpackResult; error?: PackedError; needsFeeder?: boolean }
 
 /** An error as plain data: a class does not survive the way between threads. */
 export interface PackedError {
