@@ -67,7 +67,7 @@ async function prepareVolumes(
     await using _held = await holdVolumes(containers.volumes, () => engine.runtime(), user, signal)
   } catch (error) {
     await using _lock = await containers.lock(id)
-    await containers.removeWithVolumes(id)
+    await containers.removeWithVolumes(await containers.read(id))
     throw error
   }
 }

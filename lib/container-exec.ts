@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+import { randomBytes } from 'node:crypto'
 import type { StoredContainer } from './containers/container-store.ts'
 import { toOptions } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
 import { ContainerStateError } from './errors.ts'
+import type { ExitEvent } from './launcher/messages.ts'
 import { normalizeContainerOptions } from './options/normalize-container-options.ts'
 import type { ExecTarget } from './runtime/exec-target.ts'
 
@@ -13,6 +15,7 @@ export class ExecTargetFinder {
   readonly #engine: Engine
   readonly #id: string
   #known: ExecTarget | undefined
+  #stored: StoredContainer | undefined
 
   constructor(engine: Engine, id: string) {
     this.#engine = engine
@@ -21,7 +24,8 @@ export class ExecTargetFinder {
 
   /** @throws {ContainerStateError} when it does not run. @throws {NotFoundError} */
   async find(): Promise<ExecTarget> {
-    const { record, state } = await this.#engine.containers.read(this.#id)
+    this.#stored = await this.#engine.containers.read(this.#id)
+    const { record, state } = this.#stored
     const { pid, startTimeTicks, status, name } = state
     // A frozen container would freeze what joins it, and whoever waits for that.
     if (status !== 'running' || pid === null || startTimeTicks === null) {
@@ -31,6 +35,41 @@ export class ExecTargetFinder {
     const target = await this.#make(record, { pid, startTimeTicks })
     this.#known = target
     return target
+  }
+
+  /** Finds it, and runs or starts a program there, of which is told meanwhile: nobody waits for that to be written. */
+  async tellOf<T extends { exit: ExitEvent } | { exited: Promise<{ exit: ExitEvent }> }>(
+    command: readonly string[],
+    work: (target: ExecTarget) => Promise<T>,
+  ): Promise<T> {
+    const target = await this.find()
+    const tellEnd = this.#tellStart(command)
+    try {
+      const result = await work(target)
+      if ('exit' in result) tellEnd(result.exit)
+      else
+        void result.exited.then(
+          ({ exit }) => tellEnd(exit),
+          () => tellEnd(),
+        )
+      return result
+    } catch (error) {
+      tellEnd()
+      throw error
+    }
+  }
+
+  #tellStart(command: readonly string[]): (exit?: Partial<ExitEvent>) => void {
+    const { containers } = this.#engine
+    const stored = this.#stored
+    if (stored === undefined) return () => undefined
+    const common = { execID: randomBytes(32).toString('hex'), command: command[0] }
+    void containers.tell(stored, 'exec_create', common)
+    void containers.tell(stored, 'exec_start', common)
+    return (exit = {}) => {
+      const code = exit.exitCode ?? (typeof exit.signal === 'number' ? 128 + exit.signal : undefined)
+      void containers.tell(stored, 'exec_die', { ...common, exitCode: code?.toString() })
+    }
   }
 
   async #make(

@@ -2,16 +2,17 @@
 import type { StoredContainer } from './containers/container-store.ts'
 import type { EndParts } from './containers/end-stored.ts'
 import { isLive, signalStored, waitForEnd } from './containers/end-stored.ts'
-import { type ContainerFilters, labelsOf } from './containers/filters.ts'
+import type { ContainerFilters } from './containers/filters.ts'
 import { resumeIfPaused, thaw } from './containers/freeze-stored.ts'
+import { labelsOf } from './containers/labels.ts'
 import type { LogQuery } from './containers/log-reader.ts'
 import { type ContainerMount, mountsOf } from './containers/mounts-of.ts'
 import type { ContainerStatus } from './containers/record.ts'
 import { toOptions } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
-import { ContainerStateError, InvalidOptionError, NotFoundError } from './errors.ts'
+import { ContainerStateError, NotFoundError } from './errors.ts'
 import { mergeConfig } from './oci/merge-config.ts'
-import { checkBoolean, checkNumber, checkObject } from './options/checks.ts'
+import { checkBoolean, checkMoment, checkNumber, checkObject } from './options/checks.ts'
 import { normalizeContainerOptions } from './options/normalize-container-options.ts'
 import type { RunUsage } from './run-result.ts'
 import { removeContainerCgroups } from './runtime/dead-cgroups.ts'
@@ -134,7 +135,7 @@ export async function removeStored(
 ): Promise<void> {
   const { containers } = engine
   await using _lock = await containers.lock(id)
-  let stored = await containers.read(id)
+  let stored = await containers.settleEndLocked(id)
   if (isLive(stored)) {
     const { name, status } = stored.state
     if (!force) throw new ContainerStateError(`container ${name}`, status, 'remove', kEnded)
@@ -144,11 +145,12 @@ export async function removeStored(
       // It has ended by itself.
       if (!(error instanceof ContainerStateError)) throw error
     })
-    stored = await waitForEnd(parts, id)
+    await waitForEnd(parts, id)
+    stored = await containers.settleEndLocked(id)
   }
   // Whoever recorded an end has removed the cgroup too.
   if (stored.lastExit === undefined) await removeContainerCgroups([id], (_, remove) => remove())
-  await (volumes ? containers.removeWithVolumes(id) : containers.remove(id))
+  await (volumes ? containers.removeWithVolumes(stored) : containers.remove(stored))
 }
 
 /** Waits for the end of a container, also of one that is removed then. */
@@ -234,18 +236,4 @@ export function checkLogOptions(options: ContainerLogOptions): LogQuery {
     streams,
     signal: options.signal,
   }
-}
-
-function checkMoment(option: string, value: unknown): number | undefined {
-  if (value === undefined) return undefined
-  const ms =
-    value instanceof Date
-      ? value.getTime()
-      : typeof value === 'number'
-        ? value
-        : typeof value === 'string'
-          ? Date.parse(value)
-          : Number.NaN
-  if (Number.isFinite(ms)) return ms
-  throw new InvalidOptionError(option, 'a date, its ISO 8601 form, or milliseconds since 1970', value)
 }

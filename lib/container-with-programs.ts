@@ -47,7 +47,7 @@ export abstract class ContainerPrograms extends ContainerReach {
     return withCallerStreams(normalizeExecOptions(command, options), async (normalized) => {
       this.#engine.assertOpen()
       const runtime = await this.#engine.runtime()
-      const outcome = await execInContainer(runtime, await this.#execTarget.find(), normalized)
+      const outcome = await this.#execTarget.tellOf(command, (target) => execInContainer(runtime, target, normalized))
       return toResult(outcome, normalized, 'The program in the container')
     })
   }
@@ -61,7 +61,9 @@ export abstract class ContainerPrograms extends ContainerReach {
     const normalized = normalizeExecOptions(command, options)
     this.#engine.assertOpen()
     const runtime = await this.#engine.runtime()
-    return new ContainerProcess(await spawnInContainer(runtime, await this.#execTarget.find(), normalized))
+    return new ContainerProcess(
+      await this.#execTarget.tellOf(command, (target) => spawnInContainer(runtime, target, normalized)),
+    )
   }
 
   /**

@@ -205,6 +205,7 @@ export class Container extends ContainerObservation {
     await using _onlooker = state.autoRemove ? await this.#containers.onlooker(this.id, options.signal) : undefined
     await this.stop(options)
     await this.start()
+    await this.#containers.tell(await this.#containers.read(this.id), 'restart')
   }
 
   /** Stops all of its processes where they are. @throws {ContainerStateError} @throws {UnsupportedHostError} */

@@ -2,7 +2,9 @@ import { resolve } from 'node:path'
 import { env, geteuid } from 'node:process'
 import { ContainerStore } from './containers/container-store.ts'
 import { clearDeadContainers } from './containers/dead-containers.ts'
+import { type EngineEventOptions, engineEvents } from './engine-events.ts'
 import { InvalidOptionError, WherryError } from './errors.ts'
+import type { EngineEvent } from './events/event.ts'
 import { defaultRoot } from './host/paths.ts'
 import { type ImagePruneResult, pruneImages } from './image-management.ts'
 import { loadNative, type Native } from './launcher/native.ts'
@@ -83,6 +85,7 @@ export class Engine {
   /** Pulls and pushes. @internal */
   readonly transfers: Transfers
   readonly #prepared: number
+  readonly #closingController = new AbortController()
   #runtime: Promise<Runtime> | undefined
   #closing: Promise<void> | undefined
 
@@ -140,9 +143,17 @@ export class Engine {
     return this.#closing !== undefined
   }
 
+  /** Aborted with {@link close}. @internal */
+  get closing(): AbortSignal {
+    return this.#closingController.signal
+  }
+
   /** Frees what the engine holds, and waits for deletions in the background. Calling it again does nothing. */
   close(): Promise<void> {
-    this.#closing ??= this.#close()
+    if (this.#closing === undefined) {
+      this.#closing = this.#close()
+      this.#closingController.abort(this.closedError())
+    }
     return this.#closing
   }
 
@@ -169,6 +180,24 @@ export class Engine {
     this.assertOpen()
     const { host } = await this.runtime()
     return describeEngine(this.root, host)
+  }
+
+  /**
+   * Tells what happens on this root, in all processes, from this call on: containers, images and volumes, with Docker's words for
+   * what happened to them. Of one container, everything comes once and in its order. What killed processes could not tell of an end
+   * is told when somebody looks.
+   *
+   * @returns an iteration that goes on until it is left, aborted, or `until` has come.
+   * @throws {InvalidOptionError} @throws {WherryError} `ERR_EVENTS_LOST` when the reader is thousands of events late.
+   * @throws `signal.reason` on abort.
+   * @example
+   * for await (const { action, name, attributes } of engine.events({ filters: { action: 'die' } })) {
+   *   console.log(name, attributes.exitCode)
+   * }
+   */
+  events(options: EngineEventOptions = {}): AsyncGenerator<EngineEvent, void, undefined> {
+    this.assertOpen()
+    return engineEvents(this, options)
   }
 
   /** What the state directory holds, in numbers of things and bytes. */

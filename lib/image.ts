@@ -5,6 +5,7 @@ import { ConflictError, InvalidOptionError } from './errors.ts'
 import { importRootfs } from './image-archive/import.ts'
 import { type ImageProgress, loadImages } from './image-archive/load.ts'
 import { saveImages } from './image-archive/save.ts'
+import { tellImage } from './image-events.ts'
 import { type ImageHistoryEntry, type ImageInspection, type ImageLayer, layersOf, platformOf } from './image-facts.ts'
 import {
   checkSaveOptions,
@@ -143,7 +144,9 @@ export class Image {
   static async pull(reference: string, options: ImagePullOptions = {}): Promise<Image> {
     const pull = checkPullOptions(reference, options)
     const engine = await engineOf(options)
-    return Image.#fromStore(engine, await pull(engine))
+    const image = Image.#fromStore(engine, await pull(engine))
+    await tellImage(engine, 'pull', image.id, reference)
+    return image
   }
 
   /**
@@ -193,7 +196,11 @@ export class Image {
     checkObject('', options, ['engine', 'force'])
     const name = checkString('refOrId', refOrId)
     const force = checkBoolean('force', options.force, false)
-    const { untagged, deleted } = await (await engineOf(options)).store.images.removeByName(name, force)
+    const engine = await engineOf(options)
+    const named = await engine.store.images.get(name).catch(() => undefined)
+    const { untagged, deleted } = await engine.store.images.removeByName(name, force)
+    for (const reference of untagged) await tellImage(engine, 'untag', named?.id ?? reference, reference)
+    for (const digest of deleted) await tellImage(engine, 'delete', named?.id ?? digest)
     return { untagged, deleted: deleted.length > 0 }
   }
 
@@ -235,6 +242,7 @@ export class Image {
     const engine = await engineOf(options)
     const { signal, onProgress } = options
     const images = await loadImages(engine.store, source, { platform, allPlatforms, signal, onProgress })
+    for (const { id, references } of images) await tellImage(engine, 'load', id, references[0])
     return images.map((image) => Image.#fromStore(engine, image))
   }
 
@@ -260,6 +268,7 @@ export class Image {
     }
     const image = await importRootfs(engine.store, source, { platform, config, references, created, signal, onBytes })
     onProgress?.({ phase: 'done', bytes, totalBytes: bytes })
+    await tellImage(engine, 'import', image.id, options.reference)
     return Image.#fromStore(engine, image)
   }
 
@@ -278,12 +287,14 @@ export class Image {
   async tag(reference: string): Promise<void> {
     const { engine, image } = this.#parts('tag')
     this.#tags = await engine.store.images.tag(image.digest, tagReference(reference))
+    await tellImage(engine, 'tag', image.id, reference)
   }
 
   /** Takes a name from the image. The image stays, also without any name. @throws {NotFoundError} when it has no such name. */
   async untag(reference: string): Promise<void> {
     const { engine, image } = this.#parts('untag')
     this.#tags = await engine.store.images.untag(image.digest, tagReference(reference))
+    await tellImage(engine, 'untag', image.id, reference)
   }
 
   /**
@@ -296,6 +307,7 @@ export class Image {
     checkObject('', options, ['force'])
     const { engine, image } = this.#parts('remove')
     await engine.store.images.remove(image.digest, options.force === true)
+    await tellImage(engine, 'delete', image.id)
     this.#tags = []
   }
 
@@ -321,7 +333,9 @@ export class Image {
   async push(reference?: string, options: ImagePushOptions = {}): Promise<PushResult> {
     const { engine, image } = this.#parts('push')
     engine.assertOpen()
-    return checkPushOptions(reference, { ...image, references: this.#tags }, options)(engine)
+    const result = await checkPushOptions(reference, { ...image, references: this.#tags }, options)(engine)
+    await tellImage(engine, 'push', image.id, reference ?? this.#tags[0])
+    return result
   }
 
   /** How the image was made, oldest step first. */

@@ -43,6 +43,7 @@ export type { RegistryAuth } from './distribution/credentials.ts'
 export type { RemoteManifest } from './distribution/manifests.ts'
 export type { SearchResult } from './distribution/search.ts'
 export { Engine, type EngineOptions, type EnginePruneResult } from './engine.ts'
+export type { EngineEventOptions } from './engine-events.ts'
 export {
   ConflictError,
   type ContainerEnd,
@@ -65,6 +66,8 @@ export {
   UnsupportedImageError,
   WherryError,
 } from './errors.ts'
+export type { EngineEvent, EventType } from './events/event.ts'
+export type { EventFilters } from './events/event-filters.ts'
 export {
   Image,
   type ImageHistoryEntry,

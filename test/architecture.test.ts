@@ -22,6 +22,7 @@ const EFFECT_FOLDERS = new Set([
   'launcher',
   'runtime',
   'containers',
+  'events',
   'container-files',
   'volumes',
   'distribution',

@@ -2,6 +2,7 @@
 import { Command, type CommanderError } from 'commander'
 import type { Cli } from './cli.ts'
 import { addContainer, addContainers, addMissingCommands } from './commands/container.ts'
+import { addEvents } from './commands/events.ts'
 import { addHistory } from './commands/history.ts'
 import { addImage } from './commands/image.ts'
 import { addImages } from './commands/images.ts'
@@ -24,6 +25,7 @@ import { kFailure, kFlagError } from './errors.ts'
 const kCommands = [
   addRun,
   addContainers,
+  addEvents,
   addPull,
   addPush,
   addImages,

@@ -10,12 +10,15 @@ import type { Store } from '../store/store.ts'
 import { VolumeStore } from '../volumes/volume-store.ts'
 import { type ContainerRecord, type ContainerState, type ExitRecord, parseRecord, parseState } from './record.ts'
 import { isActive, readEnd, readExit, readIfThere } from './resolve-state.ts'
+import { type EndedRun, eventAttributes, tellEnd } from './tell-end.ts'
 
 /** A container as it is on disk and in the process table. */
 export interface StoredContainer {
   readonly record: ContainerRecord
   readonly state: ContainerState
   readonly lastExit: ExitRecord | undefined
+  /** Its last run, where that has ended and nobody has written it down. */
+  readonly ended?: EndedRun | undefined
 }
 
 /** Of containers that are gone, those whose end is remembered. */
@@ -33,6 +36,8 @@ export class ContainerStore {
   readonly #remembered = new Map<string, StoredContainer>()
   readonly #background = new Set<Promise<unknown>>()
   readonly volumes: VolumeStore
+  /** Containers whose ends this process is about to tell. */
+  readonly #settling = new Map<string, Promise<unknown>>()
 
   constructor(store: Store, native: StoreNative) {
     this.#store = store
@@ -58,6 +63,7 @@ export class ContainerStore {
       await using _names = await this.#store.lock('containers')
       await this.#checkName(state.name, record.id)
       await rename(scratch, this.directory(record.id))
+      await this.tell({ record, state }, 'create')
     } catch (error) {
       await rm(scratch, { recursive: true, force: true })
       throw error
@@ -68,12 +74,44 @@ export class ContainerStore {
   async rename(id: string, name: string): Promise<void> {
     await using _names = await this.#store.lock('containers')
     await this.#checkName(name, id)
-    const { state } = await this.read(id)
-    await this.write(id, { ...state, name })
+    const stored = await this.settleEndLocked(id)
+    await this.write(id, { ...stored.state, name })
+    await this.tell({ ...stored, state: { ...stored.state, name } }, 'rename', { oldName: stored.state.name })
+  }
+
+  /** Tells what has happened to a container. */
+  tell(
+    { record, state }: Pick<StoredContainer, 'record' | 'state'>,
+    action: string,
+    attributes: Readonly<Record<string, string | undefined>> = {},
+  ): Promise<void> {
+    const all = { ...eventAttributes(record), ...attributes }
+    return this.#store.events.tell({ type: 'container', action, id: record.id, name: state.name, attributes: all })
+  }
+
+  /** Tells of a container's end, where it has ended and nobody has told so yet. @throws {NotFoundError} */
+  settleEnd(id: string): Promise<StoredContainer> {
+    const done = this.#settleEnd(id).finally(() => this.#settling.delete(id))
+    this.#settling.set(id, done)
+    return done
+  }
+
+  /** As {@link settleEnd}, by who holds the container's lock: before its state is written anew, or it is removed. */
+  async settleEndLocked(id: string): Promise<StoredContainer> {
+    const stored = await this.read(id)
+    if (stored.ended !== undefined) await tellEnd(this.#store.events, this.directory(id), id, stored.ended)
+    return stored
+  }
+
+  async #settleEnd(id: string): Promise<StoredContainer> {
+    await using _lock = await this.#lockFile(id, 'lock', {})
+    return await this.settleEndLocked(id)
   }
 
   /** Holds a container still: for a change of its state. @throws {NotFoundError} when it is gone. */
-  lock(id: string, options: LockOptions = {}): Promise<FileLock> {
+  async lock(id: string, options: LockOptions = {}): Promise<FileLock> {
+    // It is done at once; who only looks at the lock now and then would wait longer.
+    await this.#settling.get(id)?.catch(() => undefined)
     return this.#lockFile(id, 'lock', options)
   }
 
@@ -122,7 +160,9 @@ export class ContainerStore {
       if (ended === undefined) return { record, state, lastExit: undefined }
       // An end without record may be that of an earlier run: somebody has started it again since we read the state.
       const isCurrent = ended.record !== undefined || (await this.#state(id)) === state
-      if (isCurrent) return { record, state: { ...state, ...ended.end }, lastExit: ended.record }
+      if (isCurrent) {
+        return { record, state: { ...state, ...ended.end }, lastExit: ended.record, ended: { state, end: ended.end } }
+      }
     }
   }
 
@@ -175,16 +215,17 @@ export class ContainerStore {
   }
 
   /** Takes a container away; its files are deleted in the background. The container's lock must be held. */
-  async remove(id: string): Promise<void> {
-    await this.#store.discard(this.directory(id))
+  async remove(stored: StoredContainer): Promise<void> {
+    await this.#store.discard(this.directory(stored.record.id))
+    await this.tell(stored, 'destroy')
   }
 
   /**
    * Takes a container away with the volumes that were made for it alone. Those go first: whoever is killed between the two leaves a
    * container that can be removed again. Its lock must be held.
    */
-  async removeWithVolumes(id: string): Promise<void> {
-    const { volumes = [] } = await this.#record(id)
+  async removeWithVolumes(stored: StoredContainer): Promise<void> {
+    const { id, volumes = [] } = stored.record
     for (const { name, anonymous } of volumes) {
       if (!anonymous) continue
       try {
@@ -194,7 +235,7 @@ export class ContainerStore {
         if (!(error instanceof ConflictError || error instanceof NotFoundError)) throw error
       }
     }
-    await this.remove(id)
+    await this.remove(stored)
   }
 
   /** Ids of the containers that have a volume. */
@@ -237,10 +278,10 @@ export class ContainerStore {
   async removeEnded(id: string): Promise<void> {
     await using _onlookers = await this.#lockFile(id, 'onlookers', { timeoutMs: kOnlookersMs })
     await using _lock = await this.lock(id)
-    const stored = await this.read(id)
+    const stored = await this.settleEndLocked(id)
     if (!stored.state.autoRemove || stored.state.status !== 'exited') return
     this.remember(stored)
-    await this.removeWithVolumes(id)
+    await this.removeWithVolumes(stored)
   }
 
   async #lockFile(id: string, name: string, options: LockOptions): Promise<FileLock> {

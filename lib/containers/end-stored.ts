@@ -61,16 +61,25 @@ export async function stopStored(parts: EndParts, id: string, settings: StopSett
   const stored = await parts.containers.read(id)
   if (!isLive(stored)) return
   await ignoreRemoval(parts.containers, id, async () => {
+    // Or it would be gone before all is told.
+    await using _onlooker = stored.state.autoRemove ? await parts.containers.onlooker(id, settings.signal) : undefined
     await send(parts, stored, settings.stopSignal)
     if (stored.state.status === 'paused') await parts.thaw(id)
-    if (await endsInTime(parts, stored, settings)) return
+    if (await endsInTime(parts, stored, settings)) return await tellStop(parts.containers, stored)
     const again = await parts.containers.read(id)
     // Somebody may have started it again meanwhile: that is not the one we were asked to stop.
     if (!isLive(again) || again.state.pid !== stored.state.pid) return
     await send(parts, again, kSigkill)
     if (again.state.status === 'paused') await parts.thaw(id)
     await waitForEnd(parts, id, { signal: settings.signal, pid: stored.state.pid })
+    await tellStop(parts.containers, stored)
   })
+}
+
+/** After its end, which may be untold yet. */
+async function tellStop(containers: ContainerStore, stored: StoredContainer): Promise<void> {
+  await containers.settleEnd(stored.record.id)
+  await containers.tell(stored, 'stop')
 }
 
 /** @returns whether it has ended before it is time for SIGKILL. */
@@ -152,10 +161,12 @@ async function processEnd(native: Native, pid: number, signal: AbortSignal | und
   }
 }
 
-async function send({ native }: EndParts, { state }: StoredContainer, signal: number): Promise<void> {
-  const fd = await openFirstProcess(native, state)
+async function send({ containers, native }: EndParts, stored: StoredContainer, signal: number): Promise<void> {
+  const fd = await openFirstProcess(native, stored.state)
   if (fd === undefined) return
   try {
+    // First: what it does about it comes after it.
+    await containers.tell(stored, 'kill', { signal: String(signal) })
     native.pidfdSendSignal(fd, signal)
   } catch (error) {
     if (!isErrno(error, 'ESRCH')) throw error

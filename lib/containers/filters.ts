@@ -3,6 +3,7 @@ import { InvalidOptionError, InvalidReferenceError } from '../errors.ts'
 import { Reference } from '../oci/reference.ts'
 import { checkNumber, checkObject, checkString } from '../options/checks.ts'
 import type { StoredContainer } from './container-store.ts'
+import { labelsOf } from './labels.ts'
 import type { ContainerStatus } from './record.ts'
 
 /** Which containers to list; all that is given must fit. Lists are alternatives. */
@@ -44,11 +45,6 @@ export function checkContainerFilters(filters: ContainerFilters | undefined): (c
     (exitCode === null || (state.status === 'exited' && state.exitCode === exitCode)) &&
     (ancestor === undefined || isMadeFrom(record.image, ancestor)) &&
     labels.every((label) => hasLabel(labelsOf(record), label))
-}
-
-/** Labels of the image and of the options. */
-export function labelsOf({ imageConfig, options }: StoredContainer['record']): Readonly<Record<string, string>> {
-  return { ...imageConfig.Labels, ...options.labels }
 }
 
 function isMadeFrom({ id, reference }: StoredContainer['record']['image'], ancestor: string): boolean {

@@ -18,7 +18,8 @@ export async function freezeStored(
   operation: 'pause' | 'resume',
 ): Promise<void> {
   await using _lock = await containers.lock(id)
-  const { state } = await containers.read(id)
+  const stored = await containers.read(id)
+  const { state } = stored
   const [from, to] = operation === 'pause' ? (['running', 'paused'] as const) : (['paused', 'running'] as const)
   if (state.status !== from) throw new ContainerStateError(`container ${state.name}`, state.status, operation, [from])
   try {
@@ -27,6 +28,7 @@ export async function freezeStored(
     if (operation === 'pause') await containers.write(id, { ...state, status: to })
     await setFrozen(runtime, id, state.name, operation === 'pause')
     if (operation === 'resume') await containers.write(id, { ...state, status: to })
+    await containers.tell(stored, operation === 'pause' ? 'pause' : 'unpause')
   } catch (error) {
     if (await hasEnded(containers, id)) {
       throw new ContainerStateError(`container ${state.name}`, 'exited', operation, [from])

@@ -32,7 +32,7 @@ const kKeepGroup = 0xffffffff
  */
 export async function startStored(containers: ContainerStore, runtime: Runtime, id: string): Promise<void> {
   await using _lock = await containers.lock(id)
-  const stored = await containers.read(id)
+  const stored = await containers.settleEndLocked(id)
   const { state } = stored
   if (!kStartable.some((status) => status === state.status)) {
     throw new ContainerStateError(`container ${state.name}`, state.status, 'start', kStartable)
@@ -46,6 +46,7 @@ export async function startStored(containers: ContainerStore, runtime: Runtime, 
   try {
     const slot = await startProgram(containers, runtime, stored, (made) => tried.push(made))
     watchEnd(containers, runtime, slot, stored)
+    await containers.tell(stored, 'start')
   } catch (error) {
     // The end of what did not start is no end of the container.
     for (const { child } of tried) await child.exited
@@ -200,7 +201,8 @@ function watchEnd(
   void child.exited.then(() => {
     if (!detached) launcher.unhold()
     child.release()
-    if (state.autoRemove) containers.inBackground(containers.removeEnded(id))
+    const told = containers.settleEnd(id)
+    containers.inBackground(state.autoRemove ? told.then(() => containers.removeEnded(id)) : told)
   })
 }
 

@@ -133,3 +133,18 @@ function meantName(lower: string, known: readonly string[]): string | undefined 
 function orList(words: readonly string[]): string {
   return words.map((word) => `'${word}'`).join(' or ')
 }
+
+/** Checks a moment. @returns milliseconds since 1970 */
+export function checkMoment(option: string, value: unknown): number | undefined {
+  if (value === undefined) return undefined
+  const ms =
+    value instanceof Date
+      ? value.getTime()
+      : typeof value === 'number'
+        ? value
+        : typeof value === 'string'
+          ? Date.parse(value)
+          : Number.NaN
+  if (Number.isFinite(ms)) return ms
+  throw new InvalidOptionError(option, 'a date, its ISO 8601 form, or milliseconds since 1970', value)
+}

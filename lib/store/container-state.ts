@@ -14,6 +14,7 @@ const containerStateSchema = v.looseObject({
   bootId: v.optional(v.nullable(v.string())),
   /** Content that must not be swept: the image's manifest and its layers. */
   content: v.optional(v.array(v.pipe(v.string(), v.check(isDigest)))),
+  startedAt: v.optional(v.nullable(v.string())),
   /** Whether the container is removed once it has ended. */
   autoRemove: v.optional(v.boolean()),
 })

@@ -53,6 +53,10 @@ export class StoreLayout {
   get partial(): string {
     return join(this.root, 'partial')
   }
+  /** What happened; the first event makes it. */
+  get events(): string {
+    return join(this.root, 'events')
+  }
   get marker(): string {
     return join(this.root, 'store.json')
   }

@@ -1,6 +1,8 @@
 import { type FileHandle, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isActive, readEnd } from '../containers/resolve-state.ts'
+import { tellEnd } from '../containers/tell-end.ts'
+import type { EventLog } from '../events/event-log.ts'
 import { isErrno, writeFileAtomic } from './atomic.ts'
 import { readContainerState } from './container-state.ts'
 import type { StoreLayout } from './layout.ts'
@@ -38,6 +40,7 @@ export async function repairStore(parts: {
   layout: StoreLayout
   native: StoreNative
   session: Session
+  events: EventLog
 }): Promise<RepairReport> {
   const { layout, session } = parts
   // In this order: a session that starts after tmp/ has been listed has nothing in the listing.
@@ -100,6 +103,7 @@ async function repairContainers(parts: {
   layout: StoreLayout
   native: StoreNative
   session: Session
+  events: EventLog
 }): Promise<IdleContainer[]> {
   const ids = await readdir(parts.layout.containers)
   const idle: IdleContainer[] = []
@@ -113,9 +117,10 @@ async function repairContainers(parts: {
 }
 
 async function repairContainer(
-  { layout, native, session }: { layout: StoreLayout; native: StoreNative; session: Session },
+  parts: { layout: StoreLayout; native: StoreNative; session: Session; events: EventLog },
   id: string,
 ): Promise<IdleContainer | undefined> {
+  const { layout, native, session, events } = parts
   const dir = join(layout.containers, id)
   const path = join(dir, 'state.json')
   const before = await readContainerState(path)
@@ -128,7 +133,8 @@ async function repairContainer(
   if (lock === undefined) return undefined
   const state = await readContainerState(path)
   const ended = state === undefined || !isActive(state) ? undefined : await readEnd(dir, state)
-  if (ended === undefined) return undefined
+  if (state === undefined || ended === undefined) return undefined
+  await tellEnd(events, dir, id, { state, end: ended.end })
   await writeFileAtomic(session.tmpPath('state'), path, `${JSON.stringify({ ...state, ...ended.end })}\n`)
   return { id, isNew: true, isOver }
 }

@@ -1,5 +1,6 @@
 import { rename } from 'node:fs/promises'
 import { debuglog } from 'node:util'
+import { EventLog } from '../events/event-log.ts'
 import type { LayerLimits } from '../layer/limits.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isErrno } from './atomic.ts'
@@ -46,6 +47,8 @@ export class Store {
   readonly blobs: BlobStore
   readonly layers: LayerStore
   readonly images: ImageStore
+  /** What happens on this root, in all processes. */
+  readonly events: EventLog
   /** Layers that are not on the disk yet. */
   readonly unsynced: Unsynced
   readonly #index: ImageIndex
@@ -60,6 +63,7 @@ export class Store {
     this.layout = layout
     this.session = session
     this.#native = native
+    this.events = new EventLog(layout.events, native)
     this.blobs = new BlobStore(layout, session)
     this.#unpacker = new LazyUnpacker(options.layerLimits)
     const inBackground = (work: Promise<unknown>, what: string) => this.#inBackground(work, what)
@@ -114,7 +118,8 @@ export class Store {
 
   /** Removes what dead sessions left. Runs by itself at opening. */
   async repair(): Promise<RepairReport> {
-    const report = await repairStore({ layout: this.layout, native: this.#native, session: this.session })
+    const { layout, session, events } = this
+    const report = await repairStore({ layout, native: this.#native, session, events })
     for (const path of report.trash) this.#delete(path)
     // A load that was killed may have left layers that no image names.
     if (report.deadSessions.length > 0) this.sweepSoon()
@@ -243,6 +248,7 @@ export class Store {
     this.#uses.close()
     await this.#unpacker.close()
     await this.idle()
+    await this.events.settle()
     await this.session.close()
   }
 

@@ -38,7 +38,7 @@ interface Parts {
   readonly index: ImageIndex
 }
 
-const kRootNames = new Set([...kDirectories.map(([name]) => name), 'partial', 'unsynced', 'store.json'])
+const kRootNames = new Set([...kDirectories.map(([name]) => name), 'partial', 'unsynced', 'events', 'store.json'])
 const kLockNames = /^(?:images|containers|unsynced|blob-(?:[0-9a-f]{64}|[0-9a-f]{128}))\.lock$/
 
 /**
@@ -67,6 +67,7 @@ class StoreVerifier {
     await this.#containers()
     await this.#names('locks', (name) => kLockNames.test(name))
     await this.#names('unsynced', (name) => isDigest(name.includes('-') ? name.replace('-', ':') : `sha256:${name}`))
+    await this.#names('events', (name) => /^[1-9]\d*$/.test(name))
     await this.#names('partial', (name) => isDigest(name.replace(/\.whole$/, '').replace('-', ':')))
     return this.#faults
   }
@@ -79,7 +80,7 @@ class StoreVerifier {
   async #directories(): Promise<void> {
     const { root } = this.#parts.layout
     for (const [name, mode] of [['.', 0o711] as const, ...kDirectories]) await this.#directory(name, mode)
-    for (const name of ['partial', 'unsynced']) {
+    for (const name of ['partial', 'unsynced', 'events']) {
       if ((await namesIn(root)).includes(name)) await this.#directory(name, 0o700)
     }
     await this.#names('.', (name) => kRootNames.has(name))

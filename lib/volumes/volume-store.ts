@@ -76,6 +76,7 @@ export class VolumeStore {
       await writeFileAtomic(this.#store.session.tmpPath('volume-record'), join(scratch, 'volume.json'), text)
       await rename(scratch, this.#directory(name))
       await syncDirectory(this.#store.layout.volumes)
+      await this.#tell('create', name)
       return record
     } catch (error) {
       await removeTree(scratch)
@@ -169,6 +170,11 @@ export class VolumeStore {
       throw inUse(name, `by container ${user.slice(0, 12)}${others.length === 0 ? '' : ` and ${others.length} more`}`)
     }
     await this.#store.discard(this.#directory(name))
+    await this.#tell('destroy', name)
+  }
+
+  #tell(action: 'create' | 'destroy', name: string): Promise<void> {
+    return this.#store.events.tell({ type: 'volume', action, id: name, name })
   }
 
   /** @returns `undefined` when the volume has been removed meanwhile, and maybe made anew. */

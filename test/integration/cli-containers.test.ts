@@ -53,6 +53,19 @@ test('a container in the background: run, ps, logs, pause, stop, start, rename, 
   assert.equal(await cli.ok('wait', 'ship'), '137\n')
   assert.equal(await cli.ok('rm', 'ship'), 'ship\n')
   await cli.fails(['start', 'ship'], 1, /no container ship.*\nHint: 'wherry ps -a'/)
+  const lines = (await cli.ok('events', '--since', '1h', '--until', '0s', '-f', `container=${id}`)).split('\n')
+  const expected = 'create start pause unpause kill die stop start rename kill die destroy'
+  assert.equal(
+    lines
+      .map((line) => line.split(' ')[2])
+      .join(' ')
+      .trim(),
+    expected,
+  )
+  assert.match(
+    lines[5] ?? '',
+    / container die [0-9a-f]{64} \(a=b, execDuration=\d+, exitCode=5, image=test, name=boat\)$/,
+  )
 })
 
 test('create, restart, kill with a signal, prune, and what is refused', async (t) => {

@@ -29,7 +29,6 @@ const kMissing: readonly (readonly [name: string, reason: string])[] = [
 const kMissingElsewhere: readonly (readonly [name: string, reason: string])[] = [
   ['build', 'images are not built'],
   ['compose', 'there are single containers only'],
-  ['events', 'events are not told yet'],
   ['network', "containers have no network, or with '--network host' the host's"],
 ]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { ContainerFilters, ImageFilters, VolumeFilters } from '../../index.ts'
+import type { ContainerFilters, EventFilters, ImageFilters, VolumeFilters } from '../../index.ts'
 import { CliError, kFlagError } from '../errors.ts'
 
 /** Filters of `wherry images` and `wherry image prune`, by Docker's words. */
@@ -93,6 +93,19 @@ export function parseVolumeFilters(
     else result[key] = key === 'dangling' ? booleanOf(filter, value) : value
   }
   return result as VolumeFilters
+}
+
+const kEventFilters = ['type', 'event', 'container', 'image', 'volume', 'label'] as const
+
+/** Turns `--filter` of `wherry events` into what the library takes. @throws {CliError} naming the filter. */
+export function parseEventFilters(filters: readonly string[]): EventFilters {
+  const result: Record<string, unknown> = {}
+  for (const filter of filters) {
+    const { key, value } = splitFilter(filter)
+    if (!kEventFilters.some((known) => known === key)) throw unknownFilter(key, kEventFilters)
+    append(result, key === 'event' ? 'action' : key, value)
+  }
+  return result as EventFilters
 }
 
 function twice(key: string): CliError {

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+import { channel } from 'node:diagnostics_channel'
+import { constants } from 'node:fs'
+import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { debuglog } from 'node:util'
+import { isErrno } from '../store/atomic.ts'
+import { unlinkIfThere } from '../store/files.ts'
+import { pause } from '../store/lock.ts'
+import type { StoreNative } from '../store/native.ts'
+import { formatEvent, makeEvent, type NewEvent, publicEvent } from './event.ts'
+import { EventFiles } from './event-files.ts'
+
+const debug = debuglog('wherry-events')
+
+/** Size at which another file is begun. */
+const kMaxFileBytes = 1024 * 1024
+/** Files that are kept, the one that is written to included. */
+const kKeptFiles = 4
+const kRotatedPauseMs = 1
+const kRotateTries = 5
+
+/** A place in the log. */
+export interface LogPosition {
+  readonly file: number
+  readonly offset: number
+}
+
+/**
+ * Writes the events of a root, which all processes on it append to. Whoever writes holds a shared lock on the file; whoever begins
+ * another file, the only one: when that file is there, nothing comes behind the end of the one before.
+ */
+export class EventLog {
+  readonly files: EventFiles
+  readonly #native: StoreNative
+  readonly #maxFileBytes: number
+  /** The newest file, as far as we know. */
+  #file = 0
+  /** Lines whose turn has not come, and that more may join. */
+  #batch: { readonly lines: string[]; readonly written: Promise<void> } | undefined
+  #writing: Promise<void> = Promise.resolve()
+
+  /** @param dir - made by the first event */
+  constructor(dir: string, native: StoreNative, options: { maxFileBytes?: number } = {}) {
+    this.files = new EventFiles(dir)
+    this.#native = native
+    this.#maxFileBytes = options.maxFileBytes ?? kMaxFileBytes
+  }
+
+  /**
+   * Tells an event: at once to subscribers of `wherry:container`, `wherry:image` and `wherry:volume` in this process. Resolves when
+   * others can read it; a disk that is full loses events, and stops nothing.
+   */
+  tell(event: NewEvent): Promise<void> {
+    const made = makeEvent(event)
+    const subscribers = channel(`wherry:${made.type}`)
+    if (subscribers.hasSubscribers) subscribers.publish(publicEvent(made))
+    if (this.#batch === undefined) {
+      const lines: string[] = []
+      this.#batch = { lines, written: this.#inTurn(() => this.#flush(lines)) }
+    }
+    this.#batch.lines.push(formatEvent(made))
+    return this.#batch.written
+  }
+
+  /** Where the next event will be. What this process has told before lies before it. */
+  async end(): Promise<LogPosition> {
+    let position: LogPosition = { file: 1, offset: 0 }
+    this.#batch = undefined
+    await this.#inTurn(async () => {
+      const newest = (await this.files.numbers()).at(-1)
+      if (newest === undefined) return
+      await using file = await openIfThere(this.files.path(newest))
+      position = { file: newest, offset: file === undefined ? 0 : (await file.stat()).size }
+    })
+    return position
+  }
+
+  /** Waits until everything is written. */
+  settle(): Promise<void> {
+    return this.#writing
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#writing.then(work)
+    this.#writing = done.catch((error: unknown) => debug('an event is lost: %s', error))
+    return this.#writing
+  }
+
+  async #flush(lines: readonly string[]): Promise<void> {
+    if (this.#batch?.lines === lines) this.#batch = undefined
+    // A newline before it too: somebody before us may have been cut short.
+    await this.#append(Buffer.from(`\n${lines.join('\n')}\n`))
+  }
+
+  async #append(bytes: Uint8Array): Promise<void> {
+    for (;;) {
+      await using file = await this.#open()
+      // Somebody begins another one.
+      if (!this.#native.ofdLock(file.fd, 'read')) await pause(kRotatedPauseMs, undefined)
+      else if ((await this.files.numbers()).at(-1) !== this.#file) this.#file = 0
+      else {
+        await file.write(bytes)
+        if ((await file.stat()).size >= this.#maxFileBytes) await this.#rotate(file)
+        return
+      }
+    }
+  }
+
+  async #open(): Promise<FileHandle> {
+    for (;;) {
+      if (this.#file === 0) this.#file = (await this.files.numbers()).at(-1) ?? 0
+      const isFirst = this.#file === 0
+      if (isFirst) {
+        this.#file = 1
+        await mkdir(this.files.dir, { recursive: true, mode: 0o700 })
+      }
+      try {
+        return await open(this.files.path(this.#file), kAppend | (isFirst ? constants.O_CREAT : 0), 0o600)
+      } catch (error) {
+        if (!isErrno(error, 'ENOENT') || isFirst) throw error
+        this.#file = 0
+      }
+    }
+  }
+
+  /** Begins another file. Where somebody is writing all the time, the next one does. */
+  async #rotate(file: FileHandle): Promise<void> {
+    this.#native.ofdLock(file.fd, 'unlock')
+    for (let tries = 0; !this.#native.ofdLock(file.fd, 'write'); tries++) {
+      if (tries === kRotateTries) return
+      await pause(kRotatedPauseMs * Math.random(), undefined)
+    }
+    const numbers = await this.files.numbers()
+    if (numbers.at(-1) !== this.#file) return
+    await using _made = await open(this.files.path(this.#file + 1), kAppend | constants.O_CREAT, 0o600)
+    for (const number of numbers.slice(0, 1 - kKeptFiles)) await unlinkIfThere(this.files.path(number))
+  }
+}
+
+const kAppend = constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW
+
+/** Opens a file for reading; `undefined` where it has gone. */
+export async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
+    throw error
+  }
+}
