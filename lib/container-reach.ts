@@ -4,13 +4,15 @@ import { withLinkedSignal } from './async/linked-signal.ts'
 import { isLive } from './containers/end-stored.ts'
 import { hasNetworkNamespace, hasUserNamespace } from './containers/own-namespaces.ts'
 import type { Engine } from './engine.ts'
-import { ContainerStateError, TimeoutError, WherryError } from './errors.ts'
+import { ContainerStateError, InvalidOptionError, TimeoutError, WherryError } from './errors.ts'
 import { connectInContainer, type ReachParts } from './net/connect.ts'
+import { ContainerFetcher } from './net/container-fetch.ts'
+import { ExposedServer, type ExposeHandler } from './net/exposed-server.ts'
 import type { ReachTarget } from './net/socket-servers.ts'
 import { checkBoolean, checkNumber, checkObject } from './options/checks.ts'
-import { type ConnectTarget, normalizeConnectTarget } from './options/reach-options.ts'
+import { type ConnectTarget, checkPort, normalizeConnectTarget } from './options/reach-options.ts'
 
-export type { ConnectTarget }
+export type { ConnectTarget, ExposedServer, ExposeHandler }
 
 /** Options of {@link Container.connect}. */
 export interface ContainerConnectOptions {
@@ -19,6 +21,11 @@ export interface ContainerConnectOptions {
   /** Whether our side stays open when the other side has ended, as in `net.connect`. @default false */
   allowHalfOpen?: boolean | undefined
   /** Aborting gives the connection up; once it is made, it is the socket's. */
+  signal?: AbortSignal | undefined
+}
+
+/** Options of {@link Container.expose}. */
+export interface ContainerExposeOptions {
   signal?: AbortSignal | undefined
 }
 
@@ -92,5 +99,54 @@ async function withTimeout<T>(
     return await withLinkedSignal(signal, controller, () => work(controller.signal))
   } finally {
     clearTimeout(timer)
+  }
+}
+
+/** Makes what {@link Container.fetch} uses. */
+export function fetcherOf(engine: Engine, id: string): ContainerFetcher {
+  return new ContainerFetcher((port, host) => connectTo(engine, id, { port, host }))
+}
+
+/** See {@link Container.fetch}. */
+export async function fetchFrom(
+  fetcher: ContainerFetcher,
+  input: string | URL,
+  init: RequestInit = {},
+): Promise<Response> {
+  const url = urlOf(input)
+  checkObject('init', init)
+  init.signal?.throwIfAborted()
+  return await fetcher.fetch(url, init)
+}
+
+function urlOf(input: unknown): URL {
+  const expected = "a path that begins with '/', or an http or https URL"
+  if (!(input instanceof URL) && typeof input !== 'string') throw new InvalidOptionError('url', expected, input)
+  const text = String(input)
+  const url = text.startsWith('/') && !text.startsWith('//') ? `http://localhost${text}` : text
+  if (/^https?:\/\//i.test(url) && URL.canParse(url)) return new URL(url)
+  throw new InvalidOptionError('url', expected, text)
+}
+
+/** See {@link Container.expose}. */
+export async function exposeTo(
+  engine: Engine,
+  id: string,
+  port: number,
+  handler: ExposeHandler,
+  options: ContainerExposeOptions = {},
+): Promise<ExposedServer> {
+  const checked = port === 0 ? 0 : checkPort('port', port)
+  if (typeof handler !== 'function') {
+    const { connection } = checkObject('handler', handler, ['connection'])
+    if (typeof connection !== 'function') throw new InvalidOptionError('handler.connection', 'a function', connection)
+  }
+  const { signal } = checkObject('', options, ['signal']) as ContainerExposeOptions
+  signal?.throwIfAborted()
+  const { native, sockets, container } = await reachTarget(engine, id)
+  try {
+    return await ExposedServer.open(native, await sockets.get(container), checked, handler, signal)
+  } catch (error) {
+    throw await endedInstead(engine, id, error)
   }
 }

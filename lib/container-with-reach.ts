@@ -9,10 +9,12 @@ import type { WaitCondition } from './options/wait-options.ts'
 /** A container as far as its network can be reached. */
 export abstract class ContainerReach extends ContainerFiles {
   readonly #engine: Engine
+  readonly #fetcher: ReturnType<typeof reach.fetcherOf>
 
   protected constructor(engine: Engine, id: string) {
     super(engine, id)
     this.#engine = engine
+    this.#fetcher = reach.fetcherOf(engine, id)
   }
 
   /**
@@ -41,5 +43,36 @@ export abstract class ContainerReach extends ContainerFiles {
    */
   waitFor(condition: WaitCondition, options?: wait.ContainerWaitForOptions): Promise<void> {
     return wait.waitForIn(this.#engine, this.id, condition, options)
+  }
+
+  /**
+   * Fetches from an HTTP server in the running container, as the global `fetch` does, redirects included, which stay inside too. Host
+   * names all stand for the container's loopback, and servers see them; addresses are those that the container sees.
+   *
+   * @param input - a URL, or a path for `http://localhost`.
+   * @throws {SyscallError} `ECONNREFUSED`, … @throws {ContainerStateError} when it does not run. @throws what `fetch` throws.
+   * @example
+   * const response = await container.fetch('http://localhost:8080/status', { method: 'POST', body: 'on' })
+   */
+  fetch(input: string | URL, init?: RequestInit): Promise<Response> {
+    return reach.fetchFrom(this.#fetcher, input, init)
+  }
+
+  /**
+   * Serves into the running container: its programs find a server of this process at `127.0.0.1` and `::1`, and nobody else does.
+   * It ends with the container's run.
+   *
+   * @param port - `0` takes one that is free; the answer tells which.
+   * @param handler - as of `http.createServer`, or `{ connection }`, which gets sockets.
+   * @throws {SyscallError} `EADDRINUSE`. @throws {ContainerStateError} when it does not run.
+   * @example
+   * await using api = await container.expose(8080, (request, response) => response.end('from outside'))
+   */
+  expose(
+    port: number,
+    handler: reach.ExposeHandler,
+    options?: reach.ContainerExposeOptions,
+  ): Promise<reach.ExposedServer> {
+    return reach.exposeTo(this.#engine, this.id, port, handler, options)
   }
 }

@@ -32,7 +32,13 @@ export type {
   ContainerStatsStreamOptions,
 } from './container-observed.ts'
 export { ContainerProcess, type ContainerProcessExit } from './container-process.ts'
-export type { ConnectTarget, ContainerConnectOptions } from './container-reach.ts'
+export type {
+  ConnectTarget,
+  ContainerConnectOptions,
+  ContainerExposeOptions,
+  ExposedServer,
+  ExposeHandler,
+} from './container-reach.ts'
 export type { ContainerReadyOptions, ContainerWaitForOptions } from './container-wait.ts'
 export type { ContainerCreateOptions, LogOptions } from './containers/create-options.ts'
 export type { ContainerFilters } from './containers/filters.ts'

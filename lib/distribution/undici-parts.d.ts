@@ -15,3 +15,9 @@ declare module 'undici/lib/api/index.js' {
   const api: Record<'request' | 'connect', (...args: unknown[]) => unknown>
   export = api
 }
+declare module 'undici/lib/web/fetch/index.js' {
+  import { fetch } from 'undici'
+
+  const api: { fetch: typeof fetch }
+  export = api
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { buffer, text } from 'node:stream/consumers'
 import { test } from 'node:test'
@@ -135,3 +136,58 @@ test('connect() reaches a Unix socket by its path, and a server of IPv6 only', a
   assert.equal(await text(await container.connect({ port: 7006, host: '[::1]' })), 'by IPv6')
   await assert.rejects(container.connect({ port: 7006, host: '127.0.0.1' }), SyscallError)
 })
+
+test('expose() serves into a container, and fetch() gets what is served there', async (t) => {
+  if (!needsContainers(t)) return
+  await using container = await start(['sleep', '60'])
+  await using api = await container.expose(8080, async (request, response) => {
+    if (request.url === '/away') response.writeHead(307, { location: 'http://elsewhere.example:8080/' })
+    response.end(
+      `${request.method} ${request.headers.host} ${(await text(request)).replace(/[\s\S]*\r\n\r\n|\r\n[\s\S]*/g, '')}`,
+    )
+  })
+  await using plain = await container.expose(0, { connection: (socket) => socket.end('plain') })
+  assert.equal(
+    (await container.exec(['busybox', 'wget', '-qO-', 'http://127.0.0.1:8080/'])).stdout,
+    'GET 127.0.0.1:8080 ',
+  )
+  assert.equal((await container.exec(['busybox', 'wget', '-qO-', 'http://[::1]:8080/'])).stdout, 'GET [::1]:8080 ')
+  assert.equal(await text(await container.connect(plain.port)), 'plain')
+  const posted = await container.fetch('http://shop.example:8080/', { method: 'POST', body: 'x=1' })
+  assert.equal(await posted.text(), 'POST shop.example:8080 x=1')
+  const followed = await container.fetch('http://localhost:8080/away')
+  assert.equal(await followed.text(), 'GET elsewhere.example:8080 ')
+  assert.equal(followed.redirected, true)
+  const form = new FormData()
+  form.set('field', 'value')
+  const sent = await container.fetch(new URL('http://[::1]:8080/'), { method: 'POST', body: form })
+  assert.equal(await sent.text(), 'POST [::1]:8080 value')
+  await assert.rejects(container.fetch('/'), refusalOf(80))
+  await assert.rejects(
+    container.expose(8080, () => undefined),
+    { code: 'EADDRINUSE', syscall: 'bind' },
+  )
+  await assert.rejects(container.fetch('file:///etc/passwd'), InvalidOptionError)
+  const open = await container.connect(8080)
+  const closed = once(open, 'close')
+  await api.close()
+  await closed
+  await assert.rejects(container.connect(8080), refusalOf(8080))
+})
+
+test('what is exposed ends with the run of its container', async (t) => {
+  if (!needsContainers(t)) return
+  await using container = await start(['sleep', '60'])
+  const api = await container.expose(8080, (_, response) => response.end('here'))
+  assert.equal(await (await container.fetch('http://localhost:8080')).text(), 'here')
+  const open = await container.connect(8080)
+  const closed = once(open, 'close')
+  await container.restart()
+  await closed
+  await api.close()
+  await assert.rejects(container.fetch('http://localhost:8080'), refusalOf(8080))
+})
+
+function refusalOf(port: number): object {
+  return { code: 'ECONNREFUSED', port }
+}
