@@ -77,6 +77,13 @@ export class Unpacker {
     }
   }
 
+  /** Starts threads for so many layers that will come soon, as far as there may be more of them. */
+  prepare(layers: number): void {
+    if (this.#isClosed) return
+    const missing = Math.min(layers, this.#maxPairs) - this.#busy.size - this.#idle.length
+    for (let started = 0; started < missing; started++) this.#keep(new ThreadPair())
+  }
+
   /** Ends the threads; unpacking that still runs fails. */
   async close(): Promise<void> {
     this.#isClosed = true
@@ -104,16 +111,18 @@ export class Unpacker {
 
   #release(pair: ThreadPair): void {
     this.#busy.delete(pair)
-    if (pair.isUsable && !this.#isClosed) {
-      const timer = setTimeout(() => {
-        const at = this.#idle.findIndex((idle) => idle.pair === pair)
-        if (at >= 0) this.#idle.splice(at, 1)
-        void pair.close()
-      }, this.#idleMs)
-      timer.unref()
-      this.#idle.push({ pair, timer })
-    }
+    if (pair.isUsable && !this.#isClosed) this.#keep(pair)
     this.#turns.next()
+  }
+
+  #keep(pair: ThreadPair): void {
+    const timer = setTimeout(() => {
+      const at = this.#idle.findIndex((idle) => idle.pair === pair)
+      if (at >= 0) this.#idle.splice(at, 1)
+      void pair.close()
+    }, this.#idleMs)
+    timer.unref()
+    this.#idle.push({ pair, timer })
   }
 }
 

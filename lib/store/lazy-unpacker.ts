@@ -8,10 +8,18 @@ export class LazyUnpacker {
   #unpacker: Promise<Unpacker> | undefined
 
   constructor(limits: Partial<LayerLimits> | undefined) {
-    this.unpack = async (options) => {
-      this.#unpacker ??= load()
-      return (await this.#unpacker).unpack({ ...options, limits })
-    }
+    this.unpack = async (options) => (await this.#load()).unpack({ ...options, limits })
+  }
+
+  /** Starts threads for so many layers that will come soon. */
+  async prepare(layers: number): Promise<void> {
+    const unpacker = await this.#load()
+    unpacker.prepare(layers)
+  }
+
+  #load(): Promise<Unpacker> {
+    this.#unpacker ??= load()
+    return this.#unpacker
   }
 
   /** Ends its threads; what is still being unpacked fails. */

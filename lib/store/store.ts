@@ -55,6 +55,7 @@ export class Store {
   readonly #native: StoreNative
   readonly #uses: Uses
   readonly #unpacker: LazyUnpacker
+  readonly #hasOwnUnpacker: boolean
   readonly #background = new Set<Promise<void>>()
   #repaired: RepairReport = { deadSessions: [], exitedContainers: [], idleContainers: [], trash: [] }
 
@@ -66,6 +67,7 @@ export class Store {
     this.events = new EventLog(layout.events, native)
     this.blobs = new BlobStore(layout, session)
     this.#unpacker = new LazyUnpacker(options.layerLimits)
+    this.#hasOwnUnpacker = options.unpack === undefined
     const inBackground = (work: Promise<unknown>, what: string) => this.#inBackground(work, what)
     this.unsynced = new Unsynced({ layout, native, session, inBackground })
     this.layers = new LayerStore(layout, session, this.unsynced, options.unpack ?? this.#unpacker.unpack)
@@ -236,6 +238,11 @@ export class Store {
       await this.sweep()
     }
     this.#inBackground(work(), 'sweep')
+  }
+
+  /** Has threads started in the background for so many layers that are about to be unpacked. Does nothing with an `unpack` given. */
+  expectLayers(count: number): void {
+    if (this.#hasOwnUnpacker && count > 0) this.#inBackground(this.#unpacker.prepare(count), 'start of threads')
   }
 
   /** Waits until nothing is deleted in the background any more. */

@@ -163,6 +163,8 @@ class Pull {
       for (const release of held) await release()
     }
     try {
+      // While the configuration comes.
+      store.expectLayers(manifest.layers.length)
       await keep([digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)])
       const { bytes, config } = await fetchConfig(this.#source.repository, store.blobs, manifest.config, signal)
       this.#checkPlatform(config)

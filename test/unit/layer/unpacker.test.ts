@@ -50,6 +50,22 @@ test('many layers at a time: those for which there is no pair wait their turn', 
   for (const name of names) assert.equal(fs.readFileSync(join(place.base, name, 'f'), 'utf8'), name)
 })
 
+test('threads that were started ahead do the work, as many as there may be', async (t) => {
+  const { place, unpacker, archive, unpack } = openUnpacker(t, { maxPairs: 2 })
+  const threads = () => fs.readdirSync('/proc/self/task').length
+  const before = threads()
+  unpacker.prepare(5)
+  await until(() => threads() >= before + 2, 'the threads have started')
+  unpacker.prepare(1)
+  const started = threads()
+  await unpack(archive('x'), 'out')
+  assert.equal(threads(), started)
+  assert.ok(fs.existsSync(join(place.base, 'out')))
+  await unpacker.close()
+  unpacker.prepare(1)
+  await until(() => threads() <= before, 'the threads have ended')
+})
+
 test('an abort ends the wait for a pair, and a closed unpacker what it does', async (t) => {
   const { place, unpacker, archive, unpack } = openUnpacker(t, { maxPairs: 1 })
   const path = join(place.base, 'download')
