@@ -3,6 +3,7 @@ import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { EventLoopResult, Job, LoopDelay } from './job.ts'
 import { describeError, SubjectPool } from './subject-pool.ts'
+import { catalogueOf } from './subjects/catalogue.ts'
 
 const kWarmupRuns = 20
 
@@ -11,10 +12,11 @@ export async function measureEventLoop(
   job: Job & { kind: 'event-loop' },
   signal: AbortSignal,
 ): Promise<EventLoopResult> {
-  const pool = await SubjectPool.open([job.subject], job.directory, job.packageRoot)
+  const pool = await SubjectPool.open([job.subject], job.directory, job.packageRoot, catalogueOf(job.work))
   const { subject, skipped, failed } = pool.prepared[0] ?? {}
   const result: EventLoopResult = {
     kind: 'event-loop',
+    work: job.work,
     subject: job.subject,
     runs: 0,
     ...(skipped === undefined ? {} : { skipped }),

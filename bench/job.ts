@@ -15,6 +15,9 @@ export interface LatencySettings {
   seed: number
 }
 
+/** What subjects do: start a container, or run a program in one that is there. */
+export type Work = 'run' | 'exec'
+
 interface JobBase {
   packageRoot: string
   /** For the job alone; to be made. */
@@ -28,6 +31,7 @@ interface JobBase {
 export type Job =
   | (JobBase & {
       kind: 'latency'
+      work: Work
       subjects: string[]
       /** Subjects that this job leaves out, with the reason. */
       leftOut: Record<string, string>
@@ -35,7 +39,9 @@ export type Job =
       settings: LatencySettings
     })
   | (JobBase & { kind: 'endurance'; subject: string; runs: number })
-  | (JobBase & { kind: 'event-loop'; subject: string; runs: number; idleMs: number })
+  | (JobBase & { kind: 'event-loop'; work: Work; subject: string; runs: number; idleMs: number })
+  | (JobBase & { kind: 'throughput'; subjects: string[]; runs: number; concurrency: number; seed: number })
+  | (JobBase & { kind: 'idle-memory'; containers: number })
   | (JobBase & { kind: 'unpack'; rounds: number; seed: number })
   | (JobBase & { kind: 'transfer'; rounds: number; seed: number })
 
@@ -66,6 +72,7 @@ export interface LatencySubjectResult extends Absence {
 /** The answer to a `latency` job. */
 export interface LatencyResult {
   kind: 'latency'
+  work: Work
   residentTargetBytes: number
   residentBytes: number
   hugePageBytes: number
@@ -109,10 +116,41 @@ export interface LoopDelay {
 /** The answer to an `event-loop` job. */
 export interface EventLoopResult extends Absence {
   kind: 'event-loop'
+  work: Work
   subject: string
   runs: number
   idle?: LoopDelay
   busy?: LoopDelay
+}
+
+/** A subject's part in a throughput job. `before` and `after` are there for those that run in this process. */
+export interface ThroughputSubjectResult extends Absence {
+  name: string
+  block?: BlockResult
+  loop?: LoopDelay
+  before?: LeftoverCounts
+  after?: LeftoverCounts
+}
+
+/** The answer to a `throughput` job. */
+export interface ThroughputResult {
+  kind: 'throughput'
+  idle?: LoopDelay
+  subjects: ThroughputSubjectResult[]
+}
+
+/** What an engine needs in memory for containers that do nothing, their own processes left out. */
+export interface IdleMemoryRow extends Absence {
+  name: string
+  containers: number
+  /** Proportional set size per container; `undefined` where it was not measured. */
+  bytesPerContainer?: number
+}
+
+/** The answer to an `idle-memory` job. */
+export interface IdleMemoryResult {
+  kind: 'idle-memory'
+  rows: IdleMemoryRow[]
 }
 
 /** A subject's part in a contest. One that is skipped or has failed has no samples. */
@@ -155,4 +193,11 @@ export interface TransferResult extends Absence {
 }
 
 /** What a child process answers. */
-export type JobResult = LatencyResult | EnduranceResult | EventLoopResult | UnpackResult | TransferResult
+export type JobResult =
+  | LatencyResult
+  | ThroughputResult
+  | IdleMemoryResult
+  | EnduranceResult
+  | EventLoopResult
+  | UnpackResult
+  | TransferResult

@@ -2,27 +2,34 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { growResident, hugePageBytes } from './ballast.ts'
 import { collectHostFacts, machineBusyMs } from './host-facts.ts'
-import type { BlockResult, Job, LatencyResult, LatencySettings, LatencySubjectResult } from './job.ts'
+import type { Absence, BlockResult, Job, LatencyResult, LatencySettings, LatencySubjectResult } from './job.ts'
 import { type Random, seededRandom, shuffled } from './random.ts'
 import { median } from './statistics.ts'
 import type { Subject } from './subject.ts'
 import { describeError, SubjectPool } from './subject-pool.ts'
+import { catalogueOf } from './subjects/catalogue.ts'
 
-interface Entry {
+/** A subject that takes part; a failure is noted. */
+export interface Runner {
   subject: Subject
+  result: Absence
+}
+
+interface Entry extends Runner {
   result: LatencySubjectResult
   slow: boolean
 }
 
-/** P1: start to exit of every subject, side by side, in a process of a given size. */
+/** P1 and P2: start to exit of every subject, side by side, in a process of a given size. */
 export async function measureLatency(job: Job & { kind: 'latency' }, signal: AbortSignal): Promise<LatencyResult> {
-  const pool = await SubjectPool.open(job.subjects, job.directory, job.packageRoot)
+  const pool = await SubjectPool.open(job.subjects, job.directory, job.packageRoot, catalogueOf(job.work))
   try {
     // What preparing has thrown away is no part of an embedding process.
     globalThis.gc?.()
     const ballast = growResident(job.residentBytes)
     const result: LatencyResult = {
       kind: 'latency',
+      work: job.work,
       residentTargetBytes: job.residentBytes,
       residentBytes: process.memoryUsage.rss(),
       hugePageBytes: await hugePageBytes(),
@@ -81,7 +88,7 @@ async function interleave(
 }
 
 /** Times one trial; a failure is noted in the entry and answered by NaN. */
-async function timed(entry: Entry): Promise<number> {
+async function timed(entry: Runner): Promise<number> {
   try {
     const start = performance.now()
     await entry.subject.trial()
@@ -94,7 +101,13 @@ async function timed(entry: Entry): Promise<number> {
   }
 }
 
-async function runBlock(entry: Entry, concurrency: number, wanted: number, signal: AbortSignal): Promise<BlockResult> {
+/** Runs without a pause, so many at once. Ends early when one fails, which is noted in the entry. */
+export async function runBlock(
+  entry: Runner,
+  concurrency: number,
+  wanted: number,
+  signal: AbortSignal,
+): Promise<BlockResult> {
   const runs = Math.max(concurrency, Math.ceil(wanted))
   const samples: number[] = []
   const busyBefore = await machineBusyMs()

@@ -39,7 +39,7 @@ export async function takeSnapshot(directory: string): Promise<HostSnapshot> {
 }
 
 /** Lists children of this process, and theirs, from /proc: the short-lived included. */
-async function descendantPids(): Promise<number[]> {
+export async function descendantPids(): Promise<number[]> {
   const pids = (await readdir('/proc')).map(Number).filter(Number.isInteger)
   const parents = new Map(await Promise.all(pids.map(async (pid) => [pid, await parentOf(pid)] as const)))
   const isDescendant = (pid: number): boolean => {

@@ -12,7 +12,7 @@ import type { Job, JobResult } from './job.ts'
 import { type BenchOptions, kUsage, parseBenchOptions } from './options.ts'
 import { describeHost, formatResults, listFailures, plotGroups } from './report.ts'
 import { mountToHide, runJob } from './run-job.ts'
-import { kCatalogue } from './subjects/catalogue.ts'
+import { catalogueOf, kCatalogue } from './subjects/catalogue.ts'
 import { renderPlot } from './svg.ts'
 import { formatTargets } from './target.ts'
 import { judgeTargets } from './targets.ts'
@@ -20,6 +20,9 @@ import { judgeTargets } from './targets.ts'
 type WithoutPlace<T> = T extends unknown
   ? Omit<T, 'packageRoot' | 'directory' | 'sharedDirectory' | 'resultFile'>
   : never
+
+/** Those that P4 compares: others would take minutes. */
+const kManyAtOnce = ['wherry', 'crun']
 
 /** Lists the jobs of a run, in order: each is done by a process of its own. */
 function planJobs(options: BenchOptions): WithoutPlace<Job>[] {
@@ -32,21 +35,38 @@ function planJobs(options: BenchOptions): WithoutPlace<Job>[] {
       const names = index === 0 ? [] : options.firstSizeOnly.filter((name) => options.subjects.includes(name))
       const leftOut = Object.fromEntries(names.map((name) => [name, 'a short run measures it at the first size only']))
       const subjects = options.subjects.filter((name) => !names.includes(name))
-      jobs.push({ kind: 'latency', subjects, leftOut, residentBytes, settings: options.latency })
+      jobs.push({ kind: 'latency', work: 'run', subjects, leftOut, residentBytes, settings: options.latency })
     }
+  }
+  if (options.parts.includes('P2')) {
+    const subjects = options.subjects.filter((name) => catalogueOf('exec').has(name))
+    const residentBytes = (options.residentMegabytes[0] ?? 0) * 1e6
+    jobs.push({ kind: 'latency', work: 'exec', subjects, leftOut: {}, residentBytes, settings: options.latency })
   }
   if (options.parts.includes('P3-unpack')) jobs.push({ kind: 'unpack', rounds: options.p3Rounds, seed })
   if (options.parts.includes('P3-transfer')) jobs.push({ kind: 'transfer', rounds: options.p3Rounds, seed })
+  if (options.parts.includes('P4')) {
+    const subjects = options.subjects.filter((name) => kManyAtOnce.includes(name))
+    jobs.push({ kind: 'throughput', subjects, ...options.throughput, seed })
+  }
   if (options.parts.includes('P5')) {
     for (const subject of controls) jobs.push({ kind: 'endurance', subject, runs: options.enduranceRuns })
   }
   if (options.parts.includes('P6')) {
     for (const subject of controls) {
-      jobs.push({ kind: 'event-loop', subject, runs: options.eventLoopRuns, idleMs: 2_000 })
+      jobs.push({ kind: 'event-loop', work: 'run', subject, runs: options.eventLoopRuns, idleMs: 2_000 })
+    }
+    const subject = 'wherry'
+    if (controls.includes(subject)) {
+      jobs.push({ kind: 'event-loop', work: 'exec', subject, runs: options.eventLoopRuns, idleMs: 2_000 })
     }
   }
+  if (options.parts.includes('P7')) jobs.push({ kind: 'idle-memory', containers: options.idleContainers })
   return jobs
 }
+
+/** Jobs with subjects that refuse a host with both cgroup versions. */
+const kBesidePeers: readonly Job['kind'][] = ['latency', 'throughput', 'idle-memory']
 
 interface Measured {
   results: JobResult[]
@@ -71,7 +91,7 @@ async function measureAll(options: BenchOptions, packageRoot: string, signal: Ab
       const image = fileSystem?.image
       const directory = join(mountPoint, 'files')
       const resultFile = join(scratch, `job-${index}.json`)
-      const hideMount = job.kind === 'latency' ? v2Mount : undefined
+      const hideMount = kBesidePeers.includes(job.kind) ? v2Mount : undefined
       process.stderr.write(`${describeJob(job)} …\n`)
       const place = { hideMount, image, mountPoint, signal }
       results.push(await runJob({ ...job, packageRoot, directory, sharedDirectory: scratch, resultFile }, place))
@@ -87,7 +107,10 @@ async function measureAll(options: BenchOptions, packageRoot: string, signal: Ab
 }
 
 function describeJob(job: WithoutPlace<Job>): string {
-  if (job.kind === 'latency') return `P1 at ${job.residentBytes / 1e6} MB: ${job.subjects.join(', ')}`
+  if (job.kind === 'throughput') return `P4: ${job.subjects.join(', ')}`
+  if (job.kind === 'idle-memory') return 'P7'
+  if (job.kind === 'latency')
+    return `${job.work === 'run' ? 'P1' : 'P2'} at ${job.residentBytes / 1e6} MB: ${job.subjects.join(', ')}`
   if (job.kind === 'unpack') return 'P3-unpack'
   if (job.kind === 'transfer') return 'P3-transfer'
   return `${job.kind === 'endurance' ? 'P5' : 'P6'}: ${job.subject}`

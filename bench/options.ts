@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import type { LatencySettings } from './job.ts'
 
 /** The parts of the benchmark, named after the targets that they measure. */
-export type Part = 'P1' | 'P3-unpack' | 'P3-transfer' | 'P5' | 'P6'
+export type Part = 'P1' | 'P2' | 'P3-unpack' | 'P3-transfer' | 'P4' | 'P5' | 'P6' | 'P7'
 
 /** What the command line asks for. */
 export interface BenchOptions {
@@ -16,6 +16,8 @@ export interface BenchOptions {
   latency: LatencySettings
   enduranceRuns: number
   eventLoopRuns: number
+  throughput: { runs: number; concurrency: number }
+  idleContainers: number
   p3Rounds: number
   /** Leave a host with both cgroup versions as it is, instead of hiding v2 from the measuring process. */
   asIs: boolean
@@ -25,9 +27,9 @@ export interface BenchOptions {
 /** Text for `--help`. */
 export const kUsage = `npm run bench -- [options]
   --short               a few minutes less: fewer rounds and runs
-  --only P1,P3-unpack,P3-transfer,P5,P6
+  --only P1,P2,P3-unpack,P3-transfer,P4,P5,P6,P7
                         parts to measure (default: all)
-  --trials N            interleaved rounds of P1
+  --trials N            interleaved rounds of P1 and P2
   --p3-rounds N         rounds of P3
   --runs N              runs one after the other in P5
   --subjects a,b        wherry, spawn, bwrap, crun, runc, podman, dockerd (default: all)
@@ -37,7 +39,7 @@ export const kUsage = `npm run bench -- [options]
   --as-is               do not hide the v2 hierarchy of a hybrid cgroup host (crun and dockerd refuse such a host)
   --out DIR             where the JSON and SVG go (default: bench/results)`
 
-const kParts: readonly Part[] = ['P1', 'P3-unpack', 'P3-transfer', 'P5', 'P6']
+const kParts: readonly Part[] = ['P1', 'P2', 'P3-unpack', 'P3-transfer', 'P4', 'P5', 'P6', 'P7']
 
 /**
  * Reads the command line.
@@ -65,6 +67,8 @@ export function parseBenchOptions(args: readonly string[], subjects: readonly st
     },
     enduranceRuns: whole('runs', values.runs ?? defaults.enduranceRuns, 10),
     eventLoopRuns: 200,
+    throughput: { runs: defaults.throughputRuns, concurrency: 50 },
+    idleContainers: 50,
     p3Rounds: whole('p3-rounds', values['p3-rounds'] ?? defaults.p3Rounds, 1),
     asIs: values['as-is'],
     outDirectory: values.out,
@@ -93,6 +97,7 @@ const kFull = {
   firstSizeOnly: [],
   latency: { rounds: 200, sequentialRuns: 200, concurrentRuns: 200, slowEvery: 10 },
   enduranceRuns: 2_000,
+  throughputRuns: 500,
   p3Rounds: 8,
 }
 const kShort = {
@@ -100,6 +105,7 @@ const kShort = {
   firstSizeOnly: ['dockerd'],
   latency: { rounds: 20, sequentialRuns: 40, concurrentRuns: 40, slowEvery: 10 },
   enduranceRuns: 300,
+  throughputRuns: 150,
   p3Rounds: 1,
 }
 

@@ -5,6 +5,7 @@ import type { Absence, BlockResult, EnduranceResult, EventLoopResult, JobResult,
 import { decileDrift, pairedRatio, summarize } from './statistics.ts'
 import type { PlotGroup, PlotRow } from './svg.ts'
 import { type Column, formatInterval, formatMegabytes, formatMs, formatRatio, formatTable } from './table.ts'
+import { formatIdleMemory, formatThroughput } from './throughput-report.ts'
 import { formatTransfer } from './transfer-report.ts'
 import { formatUnpack } from './unpack-report.ts'
 
@@ -27,6 +28,8 @@ export function formatResults(results: readonly JobResult[]): string {
     .flatMap((result) => [interleavedSection(result), blockSection(result)])
   sections.push(...results.filter((result) => result.kind === 'unpack').map(formatUnpack))
   sections.push(...results.filter((result) => result.kind === 'transfer').map(formatTransfer))
+  sections.push(...results.filter((result) => result.kind === 'throughput').map(formatThroughput))
+  sections.push(...results.filter((result) => result.kind === 'idle-memory').map(formatIdleMemory))
   const endurance = results.filter((result) => result.kind === 'endurance')
   if (endurance.length > 0) sections.push(enduranceSection(endurance))
   const loops = results.filter((result) => result.kind === 'event-loop')
@@ -37,7 +40,8 @@ export function formatResults(results: readonly JobResult[]): string {
 /** Names the subjects whose trials failed, with the reason. */
 export function listFailures(results: readonly JobResult[]): string[] {
   return results.flatMap((result) => {
-    if (result.kind === 'latency') return failuresIn(result.subjects)
+    if (result.kind === 'latency' || result.kind === 'throughput') return failuresIn(result.subjects)
+    if (result.kind === 'idle-memory') return failuresIn(result.rows.slice(0, 1))
     const own = failuresIn([{ ...result, name: result.subject }])
     if (result.kind !== 'unpack' && result.kind !== 'transfer') return own
     return [...own, ...result.rows.flatMap(({ contenders }) => failuresIn(contenders))]
@@ -52,6 +56,7 @@ function failuresIn(subjects: readonly ({ name: string } & Absence)[]): string[]
 export function plotGroups(results: readonly JobResult[]): PlotGroup[] {
   return results
     .filter((result) => result.kind === 'latency')
+    .filter(({ work }) => work === 'run')
     .map((result) => ({
       title: `embedding process of ${formatMegabytes(result.residentBytes)}`,
       rows: plotRows(result),
@@ -97,7 +102,7 @@ function interleavedSection(result: LatencyResult): string {
   const size = formatMegabytes(result.residentBytes)
   const entries = result.peerSeccompEntries
   const filter = entries === 0 ? 'without a seccomp filter' : `with ${entries} seccomp entries`
-  return `P1, interleaved with pauses, embedding process of ${size} (cgroups ${result.cgroups}; crun and runc ${filter})\n\n${formatTable(columns, rows)}${absenceNotes(result.subjects)}`
+  return `${headingOf(result)}, interleaved with pauses, embedding process of ${size} (cgroups ${result.cgroups}; crun and runc ${filter})\n\n${formatTable(columns, rows)}${absenceNotes(result.subjects)}`
 }
 
 function blockSection(result: LatencyResult): string {
@@ -121,7 +126,11 @@ function blockSection(result: LatencyResult): string {
     ]
   })
   const size = formatMegabytes(result.residentBytes)
-  return `P1, back to back without pauses, embedding process of ${size} (× spawn is of wall time per run)\n\n${formatTable(columns, rows)}`
+  return `${headingOf(result)}, back to back without pauses, embedding process of ${size} (× spawn is of wall time per run)\n\n${formatTable(columns, rows)}`
+}
+
+function headingOf({ work }: LatencyResult): string {
+  return work === 'run' ? 'P1' : 'P2, a program in a running container'
 }
 
 function wallPerRun(block: BlockResult): number {
@@ -179,9 +188,13 @@ function eventLoopSection(results: readonly EventLoopResult[]): string {
     'busy max ms',
     'p99 above idle',
   ])
-  const rows = results.map(({ subject, runs, idle, busy, ...absence }) => {
+  const rows = results.map(({ subject, work, runs, idle, busy, ...absence }) => {
     if (reasonOf(absence) !== undefined || idle === undefined || busy === undefined) return absentRow(subject)
-    return [subject, String(runs), ...[idle.p99, busy.p50, busy.p99, busy.max, busy.p99 - idle.p99].map(formatMs)]
+    return [
+      work === 'run' ? subject : `${subject}, exec`,
+      String(runs),
+      ...[idle.p99, busy.p50, busy.p99, busy.max, busy.p99 - idle.p99].map(formatMs),
+    ]
   })
   return `P6, event-loop delay of the embedding process (1 ms of sampling included)\n\n${formatTable(columns, rows)}${absenceNotes(named(results))}`
 }

@@ -6,7 +6,7 @@ import type { Absence } from './job.ts'
 import { kDefaultCapabilities } from './oci-bundle.ts'
 import { countSeccompEntries, resolveDockerSeccomp } from './seccomp.ts'
 import { cgroupNameOf, SkipError, type Subject } from './subject.ts'
-import { kCatalogue } from './subjects/catalogue.ts'
+import { type Catalogue, kCatalogue } from './subjects/catalogue.ts'
 
 /** A subject that is ready, or why it is not. */
 export interface PreparedSubject extends Absence {
@@ -29,14 +29,19 @@ export class SubjectPool {
   }
 
   /** Makes the fixtures and prepares each subject, with one trial to see that it works here. */
-  static async open(names: readonly string[], directory: string, packageRoot: string): Promise<SubjectPool> {
+  static async open(
+    names: readonly string[],
+    directory: string,
+    packageRoot: string,
+    catalogue: Catalogue = kCatalogue,
+  ): Promise<SubjectPool> {
     await mkdir(directory, { recursive: true })
     await chmod(directory, 0o711)
     const fixtures = await makeFixtures(directory)
     const seccompSource = await findSeccompSource(packageRoot)
     const pool = new SubjectPool(countEntries(seccompSource))
     for (const name of names) {
-      const make = kCatalogue.get(name)
+      const make = catalogue.get(name)
       if (make === undefined) throw new RangeError(`no subject is called ${name}`)
       const own = join(directory, name)
       await mkdir(own, { recursive: true })

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: MIT
 import { reasonOf } from './contest-report.ts'
-import type { EnduranceResult, EventLoopResult, JobResult, LatencyResult } from './job.ts'
+import type {
+  EnduranceResult,
+  EventLoopResult,
+  IdleMemoryResult,
+  JobResult,
+  LatencyResult,
+  ThroughputResult,
+} from './job.ts'
 import { transferTargets, unpackTargets } from './p3-targets.ts'
 import { decileDrift, pairedRatio } from './statistics.ts'
 import { atLeast, atMost, type TargetResult } from './target.ts'
+import { leftBehind } from './throughput-report.ts'
 
 /** Below this many bytes an embedding process counts as the small one. */
 const kSmallBytes = 200e6
@@ -12,6 +20,8 @@ const kSmallBytes = 200e6
 export function judgeTargets(results: readonly JobResult[]): TargetResult[] {
   return results.flatMap((result) => {
     if (result.kind === 'latency') return latencyTargets(result)
+    if (result.kind === 'throughput') return throughputTargets(result)
+    if (result.kind === 'idle-memory') return idleMemoryTargets(result)
     if (result.kind === 'unpack') return unpackTargets(result)
     if (result.kind === 'transfer') return transferTargets(result)
     if (result.subject !== 'wherry') return []
@@ -32,6 +42,12 @@ function latencyTargets(result: LatencyResult): TargetResult[] {
     const reason = left ?? reasonOf(own ?? {}) ?? reasonOf(other ?? {})
     return reason ?? pairedRatio(own?.interleaved ?? [], other?.interleaved ?? [])?.ratio
   }
+  if (result.work === 'exec') {
+    return [
+      atMost('P2', `wherry exec / spawn at ${size}`, 0.7, ratio('wherry', 'spawn'), '×'),
+      atLeast('P2', `crun exec / wherry exec at ${size}`, 10, ratio('crun', 'wherry'), '×'),
+    ]
+  }
   const toSpawn = atMost('P1', `wherry / spawn at ${size}`, small ? 1 : 0.3, ratio('wherry', 'spawn'), '×')
   if (!small) return [toSpawn]
   return [
@@ -41,13 +57,38 @@ function latencyTargets(result: LatencyResult): TargetResult[] {
   ]
 }
 
+function throughputTargets({ subjects, idle }: ThroughputResult): TargetResult[] {
+  const [ours, crun] = ['wherry', 'crun'].map((name) => subjects.find((subject) => subject.name === name))
+  const reason = reasonOf(ours ?? {}) ?? reasonOf(crun ?? {})
+  const ratio = (ours?.block?.perSecond ?? Number.NaN) / (crun?.block?.perSecond ?? Number.NaN)
+  const loop = idle === undefined || ours?.loop === undefined ? undefined : ours.loop.p99 - idle.p99
+  return [
+    atLeast(
+      'P4',
+      `wherry / crun, containers a second, ${ours?.block?.concurrency ?? 0} at once`,
+      10,
+      reason ?? ratio,
+      '×',
+    ),
+    atMost('P4', 'things left behind', 0, reasonOf(ours ?? {}) ?? leftBehind(ours?.before, ours?.after), ''),
+    atMost('P6', 'event-loop delay p99 above idle, many containers at once', 5, reasonOf(ours ?? {}) ?? loop, 'ms'),
+  ]
+}
+
+function idleMemoryTargets({ rows }: IdleMemoryResult): TargetResult[] {
+  const ours = rows.find(({ name }) => name === 'wherry')
+  const kilobytes = ours?.bytesPerContainer === undefined ? undefined : ours.bytesPerContainer / 1e3
+  return [
+    atMost('P7', 'memory per idle container beyond its own processes', 100, reasonOf(ours ?? {}) ?? kilobytes, 'KB'),
+  ]
+}
+
 function enduranceTargets(result: EnduranceResult): TargetResult[] {
   const { durations, before, after } = result
   const reason = reasonOf(result)
   const isWhole = reason === undefined && before !== undefined && after !== undefined
-  const kLeaks = ['descendants', 'fds', 'helperFds', 'mounts', 'cgroups', 'directories', 'namespaces'] as const
   const grown = isWhole ? (after.residentBytes - before.residentBytes) / 1e6 : reason
-  const leaked = isWhole ? kLeaks.reduce((sum, key) => sum + Math.max(0, after[key] - before[key]), 0) : reason
+  const leaked = isWhole ? leftBehind(before, after) : reason
   return [
     atMost('P5', 'median of the last tenth / first tenth', 1.1, isWhole ? decileDrift(durations).ratio : reason, '×'),
     atMost('P5', 'growth of resident memory', 8, grown, 'MB'),
@@ -58,5 +99,6 @@ function enduranceTargets(result: EnduranceResult): TargetResult[] {
 function eventLoopTargets(result: EventLoopResult): TargetResult[] {
   const { idle, busy } = result
   const measured = idle === undefined || busy === undefined ? undefined : busy.p99 - idle.p99
-  return [atMost('P6', 'event-loop delay p99 above idle', 5, reasonOf(result) ?? measured, 'ms')]
+  const what = `event-loop delay p99 above idle${result.work === 'exec' ? ', programs in a running container' : ''}`
+  return [atMost('P6', what, 5, reasonOf(result) ?? measured, 'ms')]
 }

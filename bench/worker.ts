@@ -8,6 +8,10 @@ async function measure(job: Job, signal: AbortSignal): Promise<JobResult> {
   switch (job.kind) {
     case 'latency':
       return (await import('./latency.ts')).measureLatency(job, signal)
+    case 'throughput':
+      return (await import('./throughput.ts')).measureThroughput(job, signal)
+    case 'idle-memory':
+      return (await import('./idle-memory.ts')).measureIdleMemory(job, signal)
     case 'endurance':
       return (await import('./endurance.ts')).measureEndurance(job, signal)
     case 'event-loop':

@@ -57,6 +57,19 @@ export class DockerdSubject implements Subject {
     if (ended.StatusCode !== 0) throw new Error(`the container ended with exit code ${ended.StatusCode}`)
   }
 
+  /** Starts a container that does nothing. It ends with the daemon's directory. @returns its id */
+  async startIdle(): Promise<string> {
+    const json = { Image: kImage, Cmd: ['/bin/sleep', '86400'], HostConfig: { NetworkMode: 'none' } }
+    const { Id: id } = (await this.#call({ method: 'POST', path: '/containers/create', json })) as { Id: string }
+    await this.#call({ method: 'POST', path: `/containers/${id}/start` })
+    return id
+  }
+
+  /** Ends it and removes it. */
+  async removeIdle(id: string): Promise<void> {
+    await this.#call({ method: 'DELETE', path: `/containers/${id}?force=1` })
+  }
+
   async afterTrial(): Promise<void> {
     for (const id of this.#finished.splice(0)) await this.#call({ method: 'DELETE', path: `/containers/${id}` })
   }

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
-import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { findExecutable, requireSuccess } from '../command.ts'
-import { isHybridHost, removeCgroups } from '../files.ts'
-import { bundleConfig, kDefaultCapabilities } from '../oci-bundle.ts'
-import { resolveDockerSeccomp } from '../seccomp.ts'
-import { SkipError, type Subject, type SubjectContext } from '../subject.ts'
+import { requireSuccess } from '../command.ts'
+import { removeCgroups } from '../files.ts'
+import type { Subject, SubjectContext } from '../subject.ts'
+import { findRuntime, writeBundle } from './oci-common.ts'
 
 /** How many bundles there are, and so how many containers may run at once: each needs a cgroup of its own. */
-const kSlots = 16
-const kFirstHostId = 100_000
+const kSlots = 64
 
 /** `crun run` or `runc run` of a bundle that is made beforehand; the root is a plain directory, not an overlay. */
 export class OciRuntimeSubject implements Subject {
@@ -25,10 +23,7 @@ export class OciRuntimeSubject implements Subject {
   }
 
   async prepare(): Promise<void> {
-    if (process.getuid?.() !== 0) throw new SkipError(`${this.name} needs root here`)
-    this.#executable = (await findExecutable(this.name)) ?? ''
-    if (this.#executable === '') throw new SkipError(`${this.name} is not installed`)
-    if (this.name === 'crun' && (await isHybridHost())) throw new SkipError('crun refuses a host with cgroup v1 and v2')
+    this.#executable = await findRuntime(this.name)
     for (let slot = 0; slot < kSlots; slot++) await this.#makeBundle(slot)
   }
 
@@ -55,19 +50,8 @@ export class OciRuntimeSubject implements Subject {
   }
 
   async #makeBundle(slot: number): Promise<void> {
-    const { seccompSource, rootfs, cgroupName } = this.#context
-    const options = {
-      rootfs,
-      args: ['/bin/true'],
-      cgroupsPath: `/${cgroupName}/${slot}`,
-      firstHostId: kFirstHostId,
-    }
-    const seccomp =
-      seccompSource === undefined
-        ? {}
-        : { seccomp: resolveDockerSeccomp(seccompSource, process.arch, kDefaultCapabilities) }
-    await mkdir(this.#bundle(slot), { recursive: true })
-    await writeFile(join(this.#bundle(slot), 'config.json'), JSON.stringify(bundleConfig({ ...options, ...seccomp })))
+    const cgroupsPath = `/${this.#context.cgroupName}/${slot}`
+    await writeBundle(this.#bundle(slot), this.#context, { args: ['/bin/true'], cgroupsPath })
     this.#freeSlots.push(slot)
   }
 

@@ -23,6 +23,20 @@ export class PodmanSubject implements Subject {
   }
 
   async trial(): Promise<void> {
+    await this.#run(['--rm'], ['/bin/true'])
+  }
+
+  /** Starts a container that does nothing. @returns its id */
+  async startIdle(): Promise<string> {
+    return (await this.#run(['--detach'], ['/bin/sleep', '86400'])) ?? ''
+  }
+
+  /** Ends it and removes it. */
+  async removeIdle(id: string): Promise<void> {
+    await this.#storage?.podman(['rm', '--force', '--time', '0', id])
+  }
+
+  #run(flags: readonly string[], command: readonly string[]): Promise<string> | undefined {
     // A root without CAP_SYS_RESOURCE cannot raise limits to the defaults that podman asks for.
     const limits = [
       '--cgroup-parent',
@@ -32,7 +46,7 @@ export class PodmanSubject implements Subject {
       '--ulimit',
       'nproc=1000:1000',
     ]
-    await this.#storage?.podman(['run', '--rm', '--network=none', ...limits, kImage, '/bin/true'])
+    return this.#storage?.podman(['run', ...flags, '--network=none', ...limits, kImage, ...command])
   }
 
   async dispose(): Promise<void> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { join } from 'node:path'
-import type { Engine, Image } from '../../lib/index.ts'
+import type { Container, Engine, Image } from '../../lib/index.ts'
 import { SkipError, type Subject, type SubjectContext } from '../subject.ts'
 
 type Library = typeof import('../../lib/index.ts')
@@ -33,6 +33,13 @@ export class WherrySubject implements Subject {
   async trial(): Promise<void> {
     if (!this.#library || !this.#engine || !this.#image) throw new Error('prepare() has not been called')
     await this.#library.Container.run(this.#image, ['/bin/true'], { engine: this.#engine })
+  }
+
+  /** Starts a container that does nothing until it is removed. */
+  async startIdle(): Promise<Container> {
+    if (!this.#library || !this.#engine || !this.#image) throw new Error('prepare() has not been called')
+    const command = ['/bin/sleep', '86400']
+    return await this.#library.Container.start(this.#image, { engine: this.#engine, command })
   }
 
   async dispose(): Promise<void> {

@@ -13,7 +13,7 @@ function parse(...args: string[]) {
 
 test('without options everything is measured at both sizes', () => {
   const options = parse()
-  assert.deepEqual(options.parts, ['P1', 'P3-unpack', 'P3-transfer', 'P5', 'P6'])
+  assert.deepEqual(options.parts, ['P1', 'P2', 'P3-unpack', 'P3-transfer', 'P4', 'P5', 'P6', 'P7'])
   assert.deepEqual(options.subjects, kSubjects)
   assert.deepEqual(options.residentMegabytes, [54, 550])
 })
@@ -36,7 +36,7 @@ test('--only and --subjects choose, in the order of the tables', () => {
 })
 
 test('unknown names and values that are no whole numbers are refused by name', () => {
-  assert.throws(() => parse('--only', 'P9'), /--only knows P1, P3-unpack, P3-transfer, P5, P6, not P9/)
+  assert.throws(() => parse('--only', 'P9'), /--only knows P1, P2, P3-unpack, P3-transfer, P4, P5, P6, P7, not P9/)
   assert.throws(() => parse('--trials', '1.5'), /--trials takes a whole number from 1, not 1.5/)
   assert.throws(() => parse('--sort'), /--sort/)
 })

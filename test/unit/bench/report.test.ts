@@ -23,6 +23,7 @@ const measured = (name: string, ms: number) => ({
 
 const kLatency: LatencyResult = {
   kind: 'latency',
+  work: 'run',
   residentTargetBytes: 54e6,
   residentBytes: 54e6,
   hugePageBytes: 0,

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { requireSuccess } from '../command.ts'
+import { removeCgroups } from '../files.ts'
+import type { Subject, SubjectContext } from '../subject.ts'
+import { findRuntime, type OciRuntime, writeBundle } from './oci-common.ts'
+
+/** `crun exec` or `runc exec` in a container that is there beforehand. */
+export class OciExecSubject implements Subject {
+  readonly name: OciRuntime
+  readonly #context: SubjectContext
+  readonly #id: string
+  #executable = ''
+
+  constructor(name: OciRuntime, context: SubjectContext) {
+    this.name = name
+    this.#context = context
+    this.#id = `${context.cgroupName}-exec`
+  }
+
+  async prepare(): Promise<void> {
+    this.#executable = await findRuntime(this.name)
+    const bundle = join(this.#context.directory, 'bundle')
+    const cgroupsPath = `/${this.#context.cgroupName}/exec`
+    await writeBundle(bundle, this.#context, { args: ['/bin/sleep', '86400'], cgroupsPath })
+    // The container keeps its streams: with pipes nobody would ever see their end.
+    const args = [...this.#state(), 'run', '--detach', '--bundle', bundle, this.#id]
+    const child = spawn(this.#executable, args, { stdio: 'ignore' })
+    const [exitCode] = (await once(child, 'exit')) as [number | null]
+    if (exitCode !== 0) throw new Error(`${this.name} run --detach ended with exit code ${exitCode}`)
+  }
+
+  async trial(): Promise<void> {
+    await requireSuccess(this.#executable, [...this.#state(), 'exec', this.#id, '/bin/true'])
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#executable === '') return
+    await requireSuccess(this.#executable, [...this.#state(), 'delete', '--force', this.#id]).catch(() => undefined)
+    await removeCgroups(this.#context.cgroupName)
+  }
+
+  #state(): string[] {
+    return ['--root', join(this.#context.directory, 'state')]
+  }
+}
