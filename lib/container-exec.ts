@@ -6,7 +6,7 @@ import type { Engine } from './engine.ts'
 import { ContainerStateError } from './errors.ts'
 import type { ExitEvent } from './launcher/messages.ts'
 import { normalizeContainerOptions } from './options/normalize-container-options.ts'
-import type { ExecTarget } from './runtime/exec-target.ts'
+import { type ExecTarget, isRunning } from './runtime/exec-target.ts'
 
 const kShortId = 12
 
@@ -24,6 +24,8 @@ export class ExecTargetFinder {
 
   /** @throws {ContainerStateError} when it does not run. @throws {NotFoundError} */
   async find(): Promise<ExecTarget> {
+    const { native } = await this.#engine.runtime()
+    if (this.#known !== undefined && isRunning(native, this.#known)) return this.#known
     this.#stored = await this.#engine.containers.read(this.#id)
     const { record, state } = this.#stored
     const { pid, startTimeTicks, status, name } = state

@@ -34,6 +34,8 @@ export interface Cgroup {
   readonly selfAttachPaths: readonly string[]
   /** Directory on the v2 mount, for clone3 with CLONE_INTO_CGROUP, which needs no lock either. */
   readonly unifiedDir: string | undefined
+  /** The file that says whether it is frozen: `1`, or a word of the v1 freezer's; `undefined` where there is no freezer. */
+  readonly freezerPath: string | undefined
   /** Path of the file that a write goes to, for whoever carries it out instead of {@link apply}. */
   pathOf(write: CgroupWrite): string
   /** Writes limits; in order within a controller. What was written before a failure stays. */
@@ -66,6 +68,7 @@ export abstract class CgroupBase implements Cgroup {
   readonly name: string
   readonly dirs: readonly string[]
   abstract readonly selfAttachPaths: readonly string[]
+  abstract readonly freezerPath: string | undefined
   readonly unifiedDir: string | undefined
   readonly #applied = new Map<string, CgroupWrite>()
   /** Counters at the last reset: the kernel never lowers them. */
@@ -259,6 +262,7 @@ export async function readNumber(path: string | undefined): Promise<number | nul
 /** The cgroup of a container on a host that lets us make none. */
 export class EmptyCgroup extends CgroupBase {
   readonly selfAttachPaths: readonly string[] = []
+  readonly freezerPath = undefined
 
   constructor(name: string) {
     super(name, [], undefined)

@@ -82,6 +82,10 @@ export class CgroupV1 extends CgroupBase {
     }
   }
 
+  get freezerPath(): string | undefined {
+    return this.unifiedDir === undefined ? this.#file('freezer', 'freezer.state') : `${this.unifiedDir}/cgroup.freeze`
+  }
+
   protected async setFrozen(frozen: boolean): Promise<void> {
     // The v2 freezer needs no controller, and lets a frozen process be killed; it came with Linux 5.2.
     if (this.unifiedDir !== undefined && (await tryWrite(`${this.unifiedDir}/cgroup.freeze`, frozen ? '1' : '0'))) {

@@ -40,8 +40,12 @@ export class CgroupV2 extends CgroupBase {
     return { oomKills: parseFlatKeyed(events).get('oom_kill') ?? null, ...cpu }
   }
 
+  get freezerPath(): string {
+    return `${this.#dir}/cgroup.freeze`
+  }
+
   protected async setFrozen(frozen: boolean): Promise<void> {
-    const path = `${this.#dir}/cgroup.freeze`
+    const path = this.freezerPath
     try {
       await writeCgroupFile(path, frozen ? '1' : '0')
     } catch (error) {

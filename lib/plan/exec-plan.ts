@@ -22,14 +22,18 @@ export interface SharedExecInput {
   seccomp: Uint8Array | undefined
 }
 
-/** What is a single program's. */
-export interface ExecInput {
-  /** As in the shared configuration, but for the arguments. */
-  spec: RuntimeSpec
+/** Where a single program's process is. */
+export interface ExecPlace {
   /** A cgroup directory to make for the program; `null`: it has none of its own. On the v2 mount, it is born there. */
   cgroupDirectory: string | null
   /** v1 `tasks` files to join besides. */
   cgroupTasks: readonly string[]
+}
+
+/** What is a single program's. */
+export interface ExecProgram {
+  /** As in the shared configuration, but for the arguments. */
+  spec: RuntimeSpec
   /** Slots of descriptors 0, 1 and 2; -1 where the terminal or /dev/null serves. */
   stdio: readonly [number, number, number]
   /** Whether it goes on as a child of the container's process 1, and not of the launcher. */
@@ -37,6 +41,9 @@ export interface ExecInput {
   /** Size of the terminal, where there is one. */
   terminal: { rows: number; columns: number }
 }
+
+/** All that is a single program's. */
+export type ExecInput = ExecPlace & ExecProgram
 
 /** The steps that the plans of many programs share. */
 export interface SharedExecSteps {
@@ -77,13 +84,20 @@ const kSigkill = 9
  * The container is not to be trusted: from `setns` on no step may rely on a path, until the process is one of the container's.
  */
 export function buildExecPlan(input: ExecInput, shared: SharedExecSteps): Step[] {
-  const { spec, stdio } = input
+  return [...enteringSteps(input, shared), ...buildExecStartPlan(input, shared)]
+}
+
+/** Builds the first half of {@link buildExecPlan} alone: a process of the container's, which waits for its program. Pure. */
+export function buildExecPreparePlan(place: ExecPlace, shared: SharedExecSteps): Step[] {
+  return [...enteringSteps(place, shared), step('await', 'wait for the program')]
+}
+
+/** Builds the other half, for a process that waits: as the second plan, and the end of {@link buildExecPlan}. Pure. */
+export function buildExecStartPlan(program: ExecProgram, shared: SharedExecSteps): Step[] {
+  const { spec, stdio } = program
   return [
-    ...shared.score,
-    ...cgroupSteps(input, shared),
-    ...shared.enter,
-    ...(input.detached ? detachSteps() : []),
-    ...(spec.process.terminal === true ? terminalSteps(input) : streamSteps(stdio, -1, '/dev/null')),
+    ...(program.detached ? detachSteps() : []),
+    ...(spec.process.terminal === true ? terminalSteps(program) : streamSteps(stdio, -1, '/dev/null')),
     ...shared.identity,
     execStep(spec),
   ]
@@ -94,7 +108,11 @@ function detachSteps(): Step[] {
   return [step('fork', 'leave the launcher'), step('setsid', 'start a session')]
 }
 
-function cgroupSteps({ cgroupDirectory, cgroupTasks }: ExecInput, { isBornInCgroup }: SharedExecSteps): Step[] {
+function enteringSteps(place: ExecPlace, shared: SharedExecSteps): Step[] {
+  return [...shared.score, ...cgroupSteps(place, shared), ...shared.enter]
+}
+
+function cgroupSteps({ cgroupDirectory, cgroupTasks }: ExecPlace, { isBornInCgroup }: SharedExecSteps): Step[] {
   const make =
     cgroupDirectory === null
       ? []
@@ -132,7 +150,7 @@ function rootSteps({ setsGroups }: SharedExecInput): Step[] {
   ]
 }
 
-function terminalSteps({ terminal: { rows, columns } }: ExecInput): Step[] {
+function terminalSteps({ terminal: { rows, columns } }: ExecProgram): Step[] {
   return [
     step('open_pty', 'open the terminal', [kSlot.scratch, -1, rows, columns], ['/dev/pts/ptmx']),
     ...terminalStreamSteps(),

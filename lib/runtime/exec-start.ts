@@ -4,7 +4,14 @@ import { isNativeError } from '../launcher/fs-native.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import type { NormalizedExecOptions } from '../options/exec-options.ts'
-import { buildExecPlan } from '../plan/exec-plan.ts'
+import {
+  buildExecPlan,
+  buildExecPreparePlan,
+  buildExecStartPlan,
+  type ExecPlace,
+  type ExecProgram,
+} from '../plan/exec-plan.ts'
+import { kSlot } from '../plan/slots.ts'
 import { PlanDescriptors } from './descriptors.ts'
 import { type ExecCgroup, planExecCgroup } from './exec-cgroup.ts'
 import { type ExecProfile, kPidfdSlot, wantedUser } from './exec-profiles.ts'
@@ -21,6 +28,7 @@ export type Connect = (descriptors: PlanDescriptors, owner: number | null) => re
 
 const kSigkill = 9
 const kSigstop = 19
+const kSigcont = 18
 
 /** A program in a running container. */
 export class StartedExec {
@@ -80,38 +88,102 @@ export async function startExec(
   connect: Connect,
   stop: Stop,
 ): Promise<StartedExec> {
-  const descriptors = new PlanDescriptors(runtime.native, kPidfdSlot)
-  const cgroup = planExecCgroup(target.cgroup, runtime.execs.nextName())
+  const descriptors = new PlanDescriptors(runtime.native)
   let spec: RuntimeSpec | undefined
-  let started: StartedExec | undefined
+  let pidfd: number | undefined
   try {
-    const pidfd = runtime.execs.targets.open(target)
-    descriptors.own(pidfd)
+    pidfd = runtime.execs.targets.open(target)
     const profile = await profileOf(runtime, target, options, pidfd)
     spec = { ...profile.spec, process: { ...profile.spec.process, args: [...options.command] } }
-    const input = {
-      spec,
-      cgroupDirectory: cgroup.directory,
-      cgroupTasks: cgroup.tasks,
-      stdio: connect(descriptors, hostUid(runtime, spec)),
-      detached: options.detached,
-      terminal: options.terminalSize,
-    }
-    const steps = buildExecPlan(input, profile.shared)
-    const child = await whenThereIsRoom(() => runtime.launcher.exec(steps, descriptors.fds))
-    const exec = new StartedExec(runtime, child, cgroup)
-    started = exec
-    stop.arm(() => exec.kill())
+    const stdio = connect(descriptors, hostUid(runtime, spec))
+    const program = { spec, stdio, detached: options.detached, terminal: options.terminalSize }
+    const parts = { runtime, target, profile, stop, pidfd }
+    const exec =
+      (await startWaiting(parts, program, descriptors.fds)) ?? (await startNew(parts, program, descriptors.fds))
+    refill(parts)
+    return exec
+  } catch (error) {
+    throw explain(runtime, target, spec, error)
+  } finally {
+    if (pidfd !== undefined) runtime.native.close(pidfd)
     descriptors.close()
+  }
+}
+
+interface StartParts {
+  readonly runtime: Runtime
+  readonly target: ExecTarget
+  readonly profile: ExecProfile
+  readonly stop: Stop
+  /** Of the container's first process. */
+  readonly pidfd: number
+}
+
+/** @returns `undefined` where no process waits, or the one that did has been killed. */
+async function startWaiting(
+  { runtime, target, profile, stop }: StartParts,
+  program: ExecProgram,
+  fds: readonly number[],
+): Promise<StartedExec | undefined> {
+  // What is detached leaves no process of ours to be told of its end.
+  const slot = program.detached ? undefined : runtime.execs.slots.take(target)
+  if (slot === undefined) return undefined
+  const exec = new StartedExec(runtime, slot.child, slot.cgroup)
+  const steps = buildExecStartPlan(program, profile.shared)
+  try {
+    stop.arm(() => exec.kill())
+    // The container's processes may have stopped it.
+    slot.child.kill(kSigcont)
+    await Promise.race([slot.child.start(steps, fds), stop.requested])
+    return exec
+  } catch (error) {
+    void slot.child.exited.then(() => exec.release())
+    if (error instanceof WherryError && error.code === 'ERR_CHILD_ENDED' && stop.reason === undefined) return undefined
+    throw error
+  }
+}
+
+async function startNew(parts: StartParts, program: ExecProgram, fds: readonly number[]): Promise<StartedExec> {
+  const { runtime, target, profile, stop, pidfd } = parts
+  const cgroup = planExecCgroup(target.cgroup, runtime.execs.nextName())
+  const stdio = program.stdio.map((slot) => (slot < 0 ? slot : slot - kSlot.secondPlan + kPidfdSlot + 1))
+  const [stdin = -1, stdout = -1, stderr = -1] = stdio
+  const input = { ...program, ...placeIn(cgroup), stdio: [stdin, stdout, stderr] as const }
+  const steps = buildExecPlan(input, profile.shared)
+  const child = await whenThereIsRoom(() => runtime.launcher.exec(steps, [pidfd, ...fds]))
+  const exec = new StartedExec(runtime, child, cgroup)
+  try {
+    stop.arm(() => exec.kill())
     // A container that is frozen holds up who enters it; who no longer waits is let go then, and the process ends at its first breath.
     await Promise.race([child.prepared, stop.requested])
     return exec
   } catch (error) {
-    started?.release()
-    throw explain(runtime, target, spec, error)
-  } finally {
-    descriptors.close()
+    exec.release()
+    throw error
   }
+}
+
+function refill({ runtime, target, profile }: StartParts): void {
+  runtime.execs.slots.refill(target, async () => {
+    const cgroup = planExecCgroup(target.cgroup, runtime.execs.nextName())
+    const steps = buildExecPreparePlan(placeIn(cgroup), profile.shared)
+    const pidfd = runtime.execs.targets.open(target)
+    try {
+      const child = await whenThereIsRoom(() => runtime.launcher.clone(steps, [pidfd]))
+      await child.prepared
+      return { child, cgroup }
+    } catch (error) {
+      // It may have been made before something failed.
+      if (cgroup.directory !== null) runtime.launcher.remove([`r${cgroup.directory}`])
+      throw error
+    } finally {
+      runtime.native.close(pidfd)
+    }
+  })
+}
+
+function placeIn({ directory, tasks }: ExecCgroup): ExecPlace {
+  return { cgroupDirectory: directory, cgroupTasks: tasks }
 }
 
 async function profileOf(

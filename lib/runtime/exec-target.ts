@@ -83,6 +83,16 @@ export function isAlive(native: Native, { pid, startTimeTicks }: ExecTarget): bo
   return status !== undefined && !status.isZombie && status.startTimeTicks === startTimeTicks
 }
 
+/**
+ * Whether the container that a target was found for still runs, and is not paused. Some quick system calls on /proc and its cgroup:
+ * its files on the disk need not be read for that.
+ */
+export function isRunning(native: Native, target: ExecTarget): boolean {
+  const path = target.cgroup?.freezerPath
+  const frozen = path === undefined ? '0' : readKernelFile(native, path)
+  return frozen !== undefined && !/^(1|FREEZING|FROZEN)/.test(frozen) && isAlive(native, target)
+}
+
 /** The error for a container that has no processes any more. */
 export function endedError({ id }: ExecTarget, cause?: unknown): ContainerStateError {
   const error = new ContainerStateError(`in container ${id.slice(0, 12)}`, 'exited', 'exec', ['running'])
@@ -101,13 +111,19 @@ export function noPidfd(cause: unknown): UnsupportedHostError {
 }
 
 function readStatus(native: Native, pid: number): ProcessStatus | undefined {
+  const text = readKernelFile(native, `/proc/${pid}/stat`)
+  return text === undefined ? undefined : parseProcessStat(text)
+}
+
+/** Reads a file that the kernel makes up, at once. @returns `undefined` where what it tells of has gone */
+function readKernelFile(native: Native, path: string): string | undefined {
   const bytes = Buffer.allocUnsafe(kStatBytes)
   let fd: number | undefined
   try {
-    fd = native.openat2(kAtFdcwd, `/proc/${pid}/stat`, { flags: constants.O_RDONLY })
-    return parseProcessStat(bytes.toString('latin1', 0, native.read(fd, bytes, 0, bytes.length)))
+    fd = native.openat2(kAtFdcwd, path, { flags: constants.O_RDONLY })
+    return bytes.toString('latin1', 0, native.read(fd, bytes, 0, bytes.length))
   } catch (error) {
-    if (isNativeError(error, 'ENOENT', 'ESRCH')) return undefined
+    if (isNativeError(error, 'ENOENT', 'ESRCH', 'ENODEV')) return undefined
     throw error
   } finally {
     if (fd !== undefined) native.close(fd)

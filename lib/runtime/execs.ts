@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto'
+import type { Launcher } from '../launcher/launcher.ts'
 import type { Native } from '../launcher/native.ts'
 import { ExecProfiles } from './exec-profiles.ts'
+import { type ExecSlotOptions, ExecSlots } from './exec-slots.ts'
 import { ExecTargets } from './exec-target.ts'
 import { ExecUsers } from './exec-users.ts'
 
@@ -12,14 +14,16 @@ export class Execs {
   readonly users: ExecUsers
   readonly targets: ExecTargets
   readonly profiles: ExecProfiles
+  readonly slots: ExecSlots
   /** No other process has it. */
   readonly #prefix = `exec-${randomBytes(kPrefixBytes).toString('hex')}`
   #count = 0
 
-  constructor(native: Native) {
+  constructor(native: Native, launcher: Launcher, options: ExecSlotOptions) {
     this.users = new ExecUsers(native)
     this.targets = new ExecTargets(native)
     this.profiles = new ExecProfiles()
+    this.slots = new ExecSlots(launcher, options)
   }
 
   /** A name for what belongs to one program. */
@@ -27,7 +31,8 @@ export class Execs {
     return `${this.#prefix}-${this.#count++}`
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    await this.slots.close()
     this.targets.close()
   }
 }

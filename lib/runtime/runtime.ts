@@ -57,7 +57,7 @@ export class Runtime {
     this.launcher = launcher
     this.mounts = mounts
     this.seccomp = new SeccompCache()
-    this.execs = new Execs(native)
+    this.execs = new Execs(native, launcher, { enabled: options.prepared > 0, idleMs: kIdleMs })
     this.sockets = new SocketServers(native, launcher, host.idMapping.mode !== 'deny')
     const readUsers = (rootfs: Rootfs): Promise<UserFiles> => this.#readUsers(rootfs)
     const parts = { native, launcher, session: store.session, host, root: store.root, mounts, readUsers }
@@ -102,7 +102,7 @@ export class Runtime {
     await this.sockets.close()
     await this.pool.close()
     this.mounts.close()
-    this.execs.close()
+    await this.execs.close()
     await this.launcher.close()
     // What the launcher could not remove because it, or its janitor, was killed.
     await removeDeadCgroups([this.store.session.id])

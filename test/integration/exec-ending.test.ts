@@ -26,7 +26,7 @@ async function firstLine({ stdout }: SpawnedExec): Promise<void> {
 }
 
 eachSetting(fixture, 'an abort ends all that the program has started', async (setting) => {
-  await inContainer(setting, async ({ exec, spawn, target }) => {
+  await inContainer(setting, async ({ exec, spawn, target, runtime }) => {
     const mark = nextMark++
     const abort = new AbortController()
     const program = await spawn(['/bin/sh', '-c', bushy(mark)], { signal: abort.signal })
@@ -36,6 +36,7 @@ eachSetting(fixture, 'an abort ends all that the program has started', async (se
     await assert.rejects(program.exited, /enough/)
     assert.deepEqual(processesWith(String(mark)), [])
     assert.equal((await exec(['/bin/true'])).exit.exitCode, 0, 'the container lives on')
+    await runtime.execs.slots.clear()
     await until(() => execCgroups(target).length === 0, 'its cgroup is gone')
     await assert.rejects(exec(['/bin/true'], { signal: AbortSignal.abort(new Error('before')) }), /before/)
   })
@@ -179,7 +180,7 @@ eachSetting(fixture, 'an end of the container is an end of the programs in it', 
 })
 
 eachSetting(fixture, 'a frozen container lets go of who no longer waits', async (setting) => {
-  await inContainer(setting, async ({ exec, target }) => {
+  await inContainer(setting, async ({ exec, target, runtime }) => {
     const { cgroup } = target
     assert.ok(cgroup !== undefined)
     await cgroup.freeze()
@@ -189,6 +190,7 @@ eachSetting(fixture, 'a frozen container lets go of who no longer waits', async 
     await cgroup.thaw()
     await leavesNothing(async () => {
       assert.equal((await exec(['/bin/true'])).exit.exitCode, 0)
+      await runtime.execs.slots.clear()
     })
     await until(() => execCgroups(target).length === 0, 'nothing came later')
   })

