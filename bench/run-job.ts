@@ -20,6 +20,8 @@ exec "$@"`
  * growth of a few megabytes nothing could be said.
  */
 const kSmallYoungSpace = '--max-semi-space-size=1'
+/** Jobs that ask how much a process has grown. */
+const kGrowth: readonly Job['kind'][] = ['endurance', 'idle-memory']
 
 /** What a job's process is started with. */
 export interface RunJobOptions {
@@ -38,7 +40,7 @@ export interface RunJobOptions {
 export async function runJob(job: Job, options: RunJobOptions): Promise<JobResult> {
   const { hideMount, image, mountPoint, signal } = options
   const worker = fileURLToPath(new URL('./worker.js', import.meta.url))
-  const flags = job.kind === 'endurance' ? ['--expose-gc', kSmallYoungSpace] : ['--expose-gc']
+  const flags = kGrowth.includes(job.kind) ? ['--expose-gc', kSmallYoungSpace] : ['--expose-gc']
   const node = [process.execPath, ...flags, worker, JSON.stringify(job)]
   const inNamespace = ['unshare', '--mount', 'sh', '-ec', kEnter, hideMount ?? '', image ?? '', mountPoint, ...node]
   const [file = '', ...args] = hideMount === undefined && image === undefined ? node : inNamespace

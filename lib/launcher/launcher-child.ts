@@ -33,6 +33,7 @@ export class LauncherChild {
 
   readonly #native: Native
   readonly #channel: NativeChannel
+  /** The plans, as far as a step of theirs can still fail. */
   readonly #sections: (readonly Step[])[]
   readonly #explain: ExplainFailure
   #settlePrepared: { resolve: () => void; reject: (error: Error) => void } | undefined
@@ -164,6 +165,8 @@ export class LauncherChild {
     else if (this.#settlePrepared !== undefined) this.#fail(endedEarly())
     this.#settleStarted?.resolve()
     this.#settleStarted = undefined
+    // A program runs for long, and there may be many.
+    this.#sections.length = 0
     if (this.pid === 0) this.#ended = true
   }
 }
