@@ -57,8 +57,8 @@ export interface ImageRemoveResult {
 /** Options of {@link Image.save}. */
 export interface ImageSaveOptions {
   /**
-   * `oci`: an OCI archive, a tar that podman, skopeo, containerd and Docker since version 25 read. `docker`: what `docker save` wrote
-   * before, which every Docker reads. `oci-dir`: an OCI layout as a folder.
+   * `oci`: an OCI archive, a tar that podman, skopeo, containerd and Docker read, as `docker save` writes it since version 25. `docker`: what it
+   * wrote before, for Docker before 1.10. `oci-dir`: an OCI layout as a folder.
    *
    * @default 'oci'
    */
@@ -79,7 +79,7 @@ export interface ImageSaveOptions {
    */
   allPlatforms?: boolean | undefined
   /**
-   * Which of the images' names are written. podman loads an OCI archive only where it has one name; format `docker` may have several.
+   * Which of the images' names are written.
    *
    * @default all
    */

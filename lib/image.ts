@@ -238,10 +238,17 @@ export class Image {
     checkObject('', options, ['engine', 'platform', 'allPlatforms', 'signal', 'onProgress'])
     checkSource(source)
     const platform = platformOption(options.platform, arch)
+    const isPlatformGiven = options.platform !== undefined
     const allPlatforms = checkBoolean('allPlatforms', options.allPlatforms, false)
     const engine = await engineOf(options)
     const { signal, onProgress } = options
-    const images = await loadImages(engine.store, source, { platform, allPlatforms, signal, onProgress })
+    const images = await loadImages(engine.store, source, {
+      platform,
+      isPlatformGiven,
+      allPlatforms,
+      signal,
+      onProgress,
+    })
     for (const { id, references } of images) await tellImage(engine, 'load', id, references[0])
     return images.map((image) => Image.#fromStore(engine, image))
   }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { fstat } from 'node:fs'
-import { mkdir, realpath, stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
-import { isErrno, writeFileAtomic } from '../store/atomic.ts'
+import { isErrno, makeDirectories, writeFileAtomic } from '../store/atomic.ts'
 import { statIfThere, unlinkIfThere } from '../store/files.ts'
 import { acquireLock, type FileLock } from '../store/lock.ts'
 import type { StoreNative } from '../store/native.ts'
@@ -73,7 +73,7 @@ async function changeConfig(
   signal: AbortSignal | undefined,
   change: (auths: Record<string, unknown>) => boolean,
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await makeDirectories(dirname(path), 0o700)
   // The file may be a link into somebody's collection of settings, which is to stay one.
   const target = await realpath(path).catch((error) => {
     if (isErrno(error, 'ENOENT')) return path

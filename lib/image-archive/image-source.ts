@@ -1,6 +1,6 @@
 import { IntegrityError, LayerError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestHex, verifyDigest } from '../oci/digest.ts'
-import type { Descriptor, ImageConfig } from '../oci/image-config.ts'
+import type { Descriptor, ImageConfig, Platform } from '../oci/image-config.ts'
 import { readBounded } from '../store/blob-store.ts'
 import type { ArchiveFile, ArchiveFiles } from './archive-files.ts'
 
@@ -14,6 +14,8 @@ export interface ImageSource {
   readonly layers: readonly LayerSource[]
   /** Canonical references. */
   readonly references: readonly string[]
+  /** What an index says that it is for; its configuration may say otherwise. */
+  readonly platform?: Platform | undefined
   /** The index that it was chosen from. */
   readonly index?: Uint8Array | undefined
 }

@@ -1,9 +1,10 @@
 import { constants, createReadStream } from 'node:fs'
 import { copyFile, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { IntegrityError, NotFoundError } from '../errors.ts'
+import { IntegrityError, NotFoundError, PlatformError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts'
 import type { Platform } from '../oci/image-config.ts'
+import { fitsPlatform, formatPlatform } from '../oci/platform.ts'
 import { isErrno } from '../store/atomic.ts'
 import { digestFile } from '../store/digest-file.ts'
 import { hostError } from '../store/host-error.ts'
@@ -31,6 +32,8 @@ export interface ImageProgress {
 
 export interface LoadOptions {
   readonly platform: Platform
+  /** Whether somebody asked for the platform: an image for another one is then an error, where it is the only one too. */
+  readonly isPlatformGiven: boolean
   /** Keeps what an index names for other platforms, as blobs. @default false */
   readonly allPlatforms?: boolean | undefined
   readonly signal?: AbortSignal | undefined
@@ -108,9 +111,16 @@ class Load {
   async all(files: ArchiveFiles): Promise<StoredImage[]> {
     const isOci = await isOciLayout(files)
     const sources = isOci ? await readOciLayout(files, this.#options.platform) : await readDockerArchive(files)
+    for (const source of sources) this.#checkPlatform(files.label, source)
     const images: StoredImage[] = []
     for (const source of sources) images.push(await this.#one(source, await this.#others(files, source)))
     return images
+  }
+
+  #checkPlatform(label: string, { parsedConfig, platform: offered = parsedConfig, references }: ImageSource): void {
+    const { platform, isPlatformGiven } = this.#options
+    if (!isPlatformGiven || fitsPlatform(offered, platform)) return
+    throw new PlatformError(references[0] ?? label, formatPlatform(platform), [formatPlatform(offered)])
   }
 
   async #others(files: ArchiveFiles, { index }: ImageSource): Promise<BlobSource[]> {

@@ -45,7 +45,7 @@ export async function readOciLayout(files: ArchiveFiles, platform: Platform): Pr
     const index = isIndex ? { index: await readBlob(files, descriptor, kMaxManifestBytes) } : {}
     const known = sources.get(manifest.digest)
     const references = [...new Set([...(known?.references ?? []), ...source.references])]
-    sources.set(manifest.digest, { ...known, ...source, ...index, references })
+    sources.set(manifest.digest, { ...known, ...source, platform: manifest.platform, ...index, references })
   }
   if (sources.size === 0) throw new LayerError(files.label, 'index.json', 'names no image')
   return [...sources.values()]

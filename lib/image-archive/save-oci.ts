@@ -32,8 +32,11 @@ export function blobsToSave({ image, index }: SavedImage): Digest[] {
 }
 
 /**
- * Gives the members of an OCI layout: blobs in the order of the images, then index.json and oci-layout.
+ * Gives the members of an OCI layout: blobs in the order of the images, then index.json and oci-layout. An archive has
+ * `manifest.json` too, as `docker save` writes it since version 25: Docker without containerd's store knows only that, and podman takes images with
+ * several names only from there.
  *
+ * @param isArchive - not a folder.
  * @param compression - of layers, of images without an index; with `undefined` blobs and manifests stay as they are. A layer that is packed another way gets its
  *   image a new manifest, in OCI's form; the configuration, and with it the image's id, stays.
  * @source https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md
@@ -42,6 +45,7 @@ export async function* ociMembers(
   store: Store,
   images: readonly SavedImage[],
   compression: LayerCompression | undefined,
+  isArchive: boolean,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<TarMember> {
   const writer = new OciWriter(store, compression, signal)
@@ -49,13 +53,33 @@ export async function* ociMembers(
   yield { kind: 'directory', name: 'blobs' }
   for (const algorithm of [...algorithms].sort()) yield { kind: 'directory', name: `blobs/${algorithm}` }
   const manifests: Descriptor[] = []
+  const entries: DockerEntry[] = []
   for (const { image, index } of images) {
-    const descriptor = index === undefined ? yield* writer.image(image) : yield* writer.wholeIndex(index)
-    manifests.push(...named(descriptor, image))
+    if (index === undefined) {
+      const { descriptor, layers } = yield* writer.image(image)
+      manifests.push(...named(descriptor, image))
+      entries.push(dockerEntry(image, layers))
+    } else {
+      manifests.push(...named(yield* writer.wholeIndex(index), image))
+      entries.push(dockerEntry(image, image.manifest.layers))
+    }
   }
   const index = { schemaVersion: 2, mediaType: kMediaType.index, manifests }
   yield bytesMember('index.json', Buffer.from(JSON.stringify(index)))
   yield bytesMember('oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}'))
+  if (isArchive) yield bytesMember('manifest.json', Buffer.from(JSON.stringify(entries)))
+}
+
+/** An image in `manifest.json`. */
+interface DockerEntry {
+  readonly Config: string
+  readonly RepoTags: readonly string[] | null
+  readonly Layers: readonly string[]
+}
+
+function dockerEntry({ id, references }: StoredImage, layers: readonly Descriptor[]): DockerEntry {
+  const tags = references.length === 0 ? null : references
+  return { Config: blobName(id), RepoTags: tags, Layers: layers.map(({ digest }) => blobName(digest)) }
 }
 
 // One descriptor a name, each with the full name: skopeo and podman choose by ref.name, containerd by the other.
@@ -81,7 +105,7 @@ class OciWriter {
     this.#signal = signal
   }
 
-  async *image(image: StoredImage): AsyncGenerator<TarMember, Descriptor> {
+  async *image(image: StoredImage): AsyncGenerator<TarMember, { descriptor: Descriptor; layers: Descriptor[] }> {
     const layers: Descriptor[] = []
     for (const [position, layer] of image.manifest.layers.entries()) {
       layers.push(yield* this.#layer(layer, image.config.rootfs.diff_ids[position]))
@@ -93,7 +117,8 @@ class OciWriter {
       : rewrite(image.manifest, layers)
     const digest = isSame ? image.digest : digestOf(bytes)
     yield* this.#bytes(digest, bytes)
-    return { mediaType: isSame ? image.mediaType : kMediaType.manifest, digest, size: bytes.byteLength }
+    const mediaType = isSame ? image.mediaType : kMediaType.manifest
+    return { descriptor: { mediaType, digest, size: bytes.byteLength }, layers }
   }
 
   /** As it is: another packing of a layer would be another index. */

@@ -99,7 +99,7 @@ class Save {
         signal,
       )
     }
-    return ociMembers(this.#store, this.#images, compression, signal)
+    return ociMembers(this.#store, this.#images, compression, format === 'oci', signal)
   }
 
   async #pipe(target: Writable): Promise<void> {

@@ -52,3 +52,9 @@ function normalVariant(platform: Platform): string | undefined {
   if (platform.architecture === 'arm' && platform.variant === undefined) return 'v7'
   return platform.variant
 }
+
+/** Tells whether an image that says it is for `offered` is what was asked for. */
+export function fitsPlatform(offered: Platform, wanted: Platform): boolean {
+  const platform = { ...offered, variant: offered.variant === '' ? undefined : offered.variant }
+  return selectPlatform([{ platform } as Descriptor], wanted) !== undefined
+}

@@ -5,7 +5,7 @@ import { dirname } from 'node:path'
 import type { Digest } from '../oci/digest.ts'
 import { isErrno, syncDirectory } from '../store/atomic.ts'
 import { statIfThere, unlinkIfThere } from '../store/files.ts'
-import { makeDirectories, type Storage } from './storage.ts'
+import { makeDurably, type Storage } from './storage.ts'
 
 /** A blob that was used is marked as such at most this often: what is spared for a while is so to this precision. */
 const kTouchAgeMs = 1_000
@@ -73,7 +73,7 @@ export class Blobs {
    */
   async adopt(path: string, repository: string, digest: Digest): Promise<void> {
     const shared = this.#storage.blob(digest)
-    await makeDirectories(dirname(shared))
+    await makeDurably(dirname(shared))
     let linked = false
     // Collection may take the shared name away between the two steps; then they are done again.
     for (let attempt = 0; !linked && attempt < 10; attempt++) {
@@ -125,7 +125,7 @@ export class Blobs {
   /** @returns false where `existing` is gone. */
   async #linkTo(existing: string, repository: string, digest: Digest): Promise<boolean> {
     const target = this.#link(repository, digest)
-    await makeDirectories(dirname(target))
+    await makeDurably(dirname(target))
     try {
       if (await linkIfAbsent(existing, target)) await syncDirectory(dirname(target))
     } catch (error) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { KeyObject } from 'node:crypto'
+import { createSecureContext } from 'node:tls'
 import { InvalidOptionError } from '../errors.ts'
 import {
   checkAbsolutePath,
@@ -197,6 +198,13 @@ function checkTls(value: unknown): { cert: string | Buffer; key: string | Buffer
     if (typeof each !== 'string' && !Buffer.isBuffer(each)) {
       throw new InvalidOptionError(`tls.${name}`, 'a string or Buffer in PEM form', kHidden)
     }
+  }
+  try {
+    createSecureContext(tls)
+  } catch (error) {
+    // OpenSSL's reason, such as "key values mismatch", repeats nothing of the key.
+    const reason = error instanceof Error ? error.message.slice(0, 200) : undefined
+    throw new InvalidOptionError('tls', 'a certificate chain and its key in PEM form', kHidden, reason)
   }
   return tls as { cert: string; key: string }
 }

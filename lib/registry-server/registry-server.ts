@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hostError } from '../store/host-error.ts'
 import { Blobs } from './blobs.ts'
 import { type CollectGarbageOptions, type CollectGarbageResult, collectGarbage } from './collect-garbage.ts'
 import { Gate } from './gate.ts'
@@ -35,8 +36,8 @@ const kDefaultGraceMs = 5_000
  *
  * It serves what is below `root`, which survives the server and may be shared by several. Nothing is started when this rejects.
  *
- * @throws {InvalidOptionError} before anything is touched; Node's own error where the address is taken (`EADDRINUSE`) or the
- *   root cannot be made.
+ * @throws {InvalidOptionError} before anything is touched. @throws {SyscallError} where the address is taken (`EADDRINUSE`) or not
+ *   for this user (`EACCES`), or the root cannot be made.
  * @source https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md
  */
 export async function serveRegistry(options: RegistryServerOptions = {}): Promise<RegistryServer> {
@@ -53,7 +54,7 @@ export async function serveRegistry(options: RegistryServerOptions = {}): Promis
     }
   } catch (error) {
     if (temporary) await rm(root, { recursive: true, force: true })
-    throw error
+    throw hostError(`Serving a registry from ${root}`, error, 'choose a root that this user can write to')
   }
 }
 
@@ -113,7 +114,7 @@ export class RegistryServer {
       return server
     } catch (error) {
       clearInterval(server.#sweeper)
-      throw error
+      throw listenError(parts.options, error)
     }
   }
 
@@ -187,6 +188,21 @@ export class RegistryServer {
       .then(() => storage.sweepTmp())
       .catch(options.onError)
   }
+}
+
+const kListenHints: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'choose another port, or 0 for any that is free',
+  EACCES: 'ports below 1024 are for root: choose a higher one',
+  EADDRNOTAVAIL: 'choose an address of this machine as host',
+  ENOTFOUND: 'choose an address of this machine as host',
+}
+
+function listenError({ host, port }: NormalizedServerOptions, error: unknown): unknown {
+  return hostError(
+    `Serving a registry at ${host}:${port}`,
+    error,
+    kListenHints[(error as { code?: string }).code ?? ''],
+  )
 }
 
 type Handler = (request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean) => void

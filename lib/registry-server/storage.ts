@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { randomUUID } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Digest, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
-import { syncDirectory, writeFileAtomic } from '../store/atomic.ts'
+import { makeDirectories, syncDirectory, writeFileAtomic } from '../store/atomic.ts'
 import { namesIn, statIfThere, unlinkIfThere } from '../store/files.ts'
 
 /** Files in tmp/ are in use for less than this, unless their process is gone. */
@@ -30,7 +29,7 @@ export class Storage {
   /** Opens a root, makes it when absent, and drops what a killed process left half-written. */
   static async open(root: string): Promise<Storage> {
     const storage = new Storage(root)
-    for (const name of ['blobs', 'repositories', 'uploads', 'tmp']) await makeDirectories(join(root, name))
+    for (const name of ['blobs', 'repositories', 'uploads', 'tmp']) await makeDurably(join(root, name))
     await storage.sweepTmp()
     return storage
   }
@@ -76,7 +75,7 @@ export class Storage {
 
   /** Writes a small file whole and durably. */
   async write(target: string, bytes: Uint8Array | string): Promise<void> {
-    await makeDirectories(dirname(target))
+    await makeDurably(dirname(target))
     await writeFileAtomic(this.scratch(), target, bytes, 0o644)
   }
 
@@ -102,8 +101,8 @@ export class Storage {
 }
 
 /** Makes a directory and those above it, durably. */
-export async function makeDirectories(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode: 0o755 })
+export async function makeDurably(path: string): Promise<void> {
+  const first = await makeDirectories(path)
   if (first === undefined) return
   for (let parent = dirname(path); parent.length >= dirname(first).length; parent = dirname(parent)) {
     await syncDirectory(parent)

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { mkdir, open, rename } from 'node:fs/promises'
+import { mkdir, open, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /**
@@ -55,6 +55,44 @@ export async function makeDirectory(path: string, mode: number): Promise<void> {
     await dir.chmod(mode)
   } finally {
     await dir.close()
+  }
+}
+
+/**
+ * Makes a directory and those above it. Not by Node's `recursive`, which never ends where a file system says ENOENT though the
+ * parent is there, as /proc does.
+ *
+ * @param mode - permission bits, less the umask. @default 0o755
+ * @returns the uppermost directory that was made; `undefined` where all were there.
+ */
+export async function makeDirectories(path: string, mode = 0o755): Promise<string | undefined> {
+  if (await makeOne(path, mode)) return path
+  if (await isDirectory(path)) return undefined
+  const first = await makeDirectories(dirname(path), mode)
+  await mkdir(path, { mode }).catch(async (error: unknown) => {
+    if (!isErrno(error, 'EEXIST') || !(await isDirectory(path))) throw error
+  })
+  return first ?? path
+}
+
+/** @returns whether it was made; false also where its parent is missing. */
+async function makeOne(path: string, mode: number): Promise<boolean> {
+  try {
+    await mkdir(path, { mode })
+    return true
+  } catch (error) {
+    if (isErrno(error, 'EEXIST', 'EISDIR') && (await isDirectory(path))) return false
+    if (isErrno(error, 'ENOENT') && path !== dirname(path)) return false
+    throw error
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory()
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false
+    throw error
   }
 }
 

@@ -1,8 +1,8 @@
-import { chmod, mkdir, open, rename, stat } from 'node:fs/promises'
+import { chmod, open, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { LayerError, NotFoundError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestOf, verifyDigest } from '../oci/digest.ts'
-import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
+import { isErrno, makeDirectories, syncDirectory, writeFileAtomic } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
 import type { Session } from './session.ts'
 
@@ -78,7 +78,7 @@ export class BlobStore {
 
   async #makeAlgorithmDirectory(digest: Digest): Promise<void> {
     // sha512 is rare, so its directory is made when it is needed.
-    if (digestAlgorithm(digest) !== 'sha256') await mkdir(dirname(this.path(digest)), { recursive: true, mode: 0o755 })
+    if (digestAlgorithm(digest) !== 'sha256') await makeDirectories(dirname(this.path(digest)))
   }
 }
 

@@ -1,9 +1,9 @@
-import { lstat, mkdir, readFile } from 'node:fs/promises'
+import { lstat, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { geteuid } from 'node:process'
 import { WherryError } from '../errors.ts'
 import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts'
-import { isErrno, makeDirectory, writeFileAtomic } from './atomic.ts'
+import { isErrno, makeDirectories, makeDirectory, writeFileAtomic } from './atomic.ts'
 
 /** What helps where a root cannot be used. */
 export const kOwnRootHint = 'choose a directory of your own with Engine.open({ root })'
@@ -96,7 +96,7 @@ export async function prepareLayout(layout: StoreLayout, scratchName: string): P
     }
     return
   }
-  await mkdir(dirname(layout.root), { recursive: true })
+  await makeDirectories(dirname(layout.root))
   await makeDirectory(layout.root, 0o711)
   await checkOwner(layout.root)
   for (const [name, mode] of kDirectories) await makeDirectory(join(layout.root, name), mode)

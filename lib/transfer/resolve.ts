@@ -94,12 +94,6 @@ function isImage({ platform, annotations, mediaType }: Descriptor): boolean {
   return mediaType === '' || isIndexMediaType(mediaType) || isManifestMediaType(mediaType)
 }
 
-/** Tells whether an image that says it is for `offered` is what was asked for. */
-export function fitsPlatform(offered: Platform, wanted: Platform): boolean {
-  const platform = { ...offered, variant: offered.variant === '' ? undefined : offered.variant }
-  return selectPlatform([{ platform } as Descriptor], wanted) !== undefined
-}
-
 /** Reads the configuration of an image: from the store where it is there already. Its blob must be kept. */
 export async function fetchConfig(
   repository: Repository,

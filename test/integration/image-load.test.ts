@@ -251,6 +251,26 @@ test('chooses the platform in a nested index, or says which there are', async (t
   })
 })
 
+test('the only image of an archive is refused where another platform was asked for', async (t) => {
+  if (!needs(t, 'command:umoci', 'command:skopeo')) return
+  const dir = await tempDir(t)
+  const layout = await makeOciLayout(dir)
+  const archive = join(dir, 'docker.tar')
+  await run('skopeo', 'copy', '--quiet', `oci:${layout}:demo`, `docker-archive:${archive}:demo/app:1`)
+  const engine = await openEngine(t, join(dir, 'root'))
+  for (const source of [layout, archive]) {
+    await assert.rejects(Image.load(source, { engine, platform: 'linux/s390x' }), (error) => {
+      assert.ok(error instanceof PlatformError)
+      assert.deepEqual([error.wanted, error.available], ['linux/s390x', ['linux/amd64']])
+      return true
+    })
+    assert.deepEqual(await Image.list({ engine }), [])
+  }
+  for (const platform of ['linux/amd64', undefined]) {
+    assert.equal((await Image.load(archive, { engine, platform })).length, 1)
+  }
+})
+
 test('tags move, images go, and shared layers stay', async (t) => {
   if (!needs(t, 'command:umoci')) return
   const dir = await tempDir(t)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { test } from 'node:test'
@@ -66,21 +66,51 @@ test('saves a docker-archive for skopeo, podman and Docker before manifest.json'
   assert.deepEqual(legacy.config.Env, image.config.Env)
 })
 
-test('podman loads both archives', async (t) => {
-  if (!needs(t, 'root', 'command:umoci', 'command:podman')) return
+test('podman loads both archives, with all names', async (t) => {
+  if (!needs(t, 'root', 'command:umoci', 'command:podman', 'command:skopeo')) return
   const { dir, image } = await loaded(t)
+  await image.tag('other/name:2')
+  const names = ['docker.io/demo/app:1', 'docker.io/other/name:2']
   const podman = podmanIn(dir)
   for (const format of ['oci', 'docker'] as const) {
     const tar = join(dir, `${format}.tar`)
     await image.save(tar, { format })
     await podman('load', '-i', tar)
-    const id = await podman('image', 'inspect', '--format', '{{.Id}}', 'docker.io/demo/app:1')
-    assert.equal(`sha256:${id.trim()}`, image.id, format)
-    await podman('rmi', 'docker.io/demo/app:1')
+    for (const name of names) {
+      const id = await podman('image', 'inspect', '--format', '{{.Id}}', name)
+      assert.equal(`sha256:${id.trim()}`, image.id, `${format} ${name}`)
+      const layers = (await skopeoInspect(`${format}-archive:${tar}:${name}`)).Layers
+      assert.equal(layers.length, image.layers.length)
+    }
+    await podman('rmi', ...names)
   }
 })
 
-test('saves some of the names, of which podman wants one', async (t) => {
+test('an OCI archive is one of docker save too, for who knows only that', async (t) => {
+  if (!needs(t, 'command:umoci', 'command:skopeo', 'command:tar')) return
+  const { dir, image } = await loaded(t)
+  await image.tag('other/name:2')
+  for (const compression of [undefined, 'none'] as const) {
+    const tar = join(dir, 'both.tar')
+    await image.save(tar, { compression })
+    assert.equal(
+      (await skopeoInspect(`docker-archive:${tar}:docker.io/other/name:2`)).Layers.length,
+      image.layers.length,
+    )
+    // Without the files of a layout it is an archive as before Docker 25.
+    const files = join(dir, `files-${compression}`)
+    await mkdir(files)
+    await run('tar', '-xf', tar, '-C', files)
+    for (const name of ['oci-layout', 'index.json']) await rm(join(files, name))
+    await packTar(files, tar)
+    const other = await openEngine(t, join(dir, `other-${compression}`))
+    const again = first(await Image.load(tar, { engine: other }))
+    assert.equal(again.id, image.id)
+    assert.deepEqual([...again.tags].sort(), ['docker.io/demo/app:1', 'docker.io/other/name:2'])
+  }
+})
+
+test('saves some of the names', async (t) => {
   if (!needs(t, 'root', 'command:umoci', 'command:podman')) return
   const { dir, image } = await loaded(t)
   await image.tag('other/name:2')

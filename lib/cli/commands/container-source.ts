@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-import { readFile } from 'node:fs/promises'
 import { cwd, env } from 'node:process'
 import { type Command, Option } from 'commander'
 import type { Engine, Image, PullPolicy } from '../../index.ts'
@@ -10,6 +9,7 @@ import { collect } from '../flags/parsers.ts'
 import { addRegistryFlags, type RegistryFlags, registryOptions } from '../flags/registry-flags.ts'
 import type { RunFlags } from '../flags/run-flags.ts'
 import { type RunFiles, seccompFile } from '../flags/run-options.ts'
+import { readFlagFile } from '../read-flag-file.ts'
 import { findOrPull } from './find-or-pull.ts'
 
 /** Flags of `wherry run` and `wherry create`. */
@@ -77,7 +77,7 @@ export async function readRunFiles(flags: RunFlags): Promise<RunFiles> {
   const profile = seccompFile(flags)
   return {
     env: await readEnv(flags),
-    seccomp: profile === undefined ? undefined : await readFile(profile, 'utf8'),
+    seccomp: profile === undefined ? undefined : (await readFlagFile('--security-opt', profile)).toString(),
     cwd: cwd(),
   }
 }
@@ -86,7 +86,7 @@ export async function readRunFiles(flags: RunFlags): Promise<RunFiles> {
 export async function readEnv(flags: Pick<RunFlags, 'env' | 'envFile'>): Promise<Record<string, string>> {
   const read = async (path: string): Promise<{ path: string; text: string }> => ({
     path,
-    text: await readFile(path, 'utf8'),
+    text: (await readFlagFile('--env-file', path)).toString(),
   })
   return collectEnv(await Promise.all((flags.envFile ?? []).map(read)), flags.env ?? [], env)
 }

@@ -26,7 +26,7 @@ export function addSave(parent: Command, cli: Cli): void {
     .argument('<image...>', 'names or ids')
     .option('-o, --output <file>', 'write to a file, or a directory with oci-dir')
     .addOption(
-      new Option('--format <format>', 'oci-archive is read by podman, skopeo and Docker since version 25')
+      new Option('--format <format>', 'oci-archive is read by podman, skopeo and Docker')
         .choices(Object.keys(kFormats))
         .default('oci-archive'),
     )

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { RegistryServerOptions } from '../../index.ts'
 import type { Cli } from '../cli.ts'
 import { CliError, formatError, kFlagError } from '../errors.ts'
 import { parseBoolean, parseInteger } from '../flags/parsers.ts'
+import { readFlagFile } from '../read-flag-file.ts'
 
 interface ServeFlags {
   root?: string
@@ -67,10 +67,12 @@ async function serverOptions(flags: ServeFlags): Promise<RegistryServerOptions> 
     ...(root === undefined ? {} : { root: resolve(root) }),
     ...(host === undefined ? {} : { host }),
     ...(readOnly === undefined ? {} : { readOnly }),
-    ...(usersFile === undefined ? {} : { auth: { users: parseUsers(await readFile(usersFile, 'utf8'), usersFile) } }),
+    ...(usersFile === undefined
+      ? {}
+      : { auth: { users: parseUsers((await readFlagFile('--users-file', usersFile)).toString(), usersFile) } }),
     ...(tlsCert === undefined || tlsKey === undefined
       ? {}
-      : { tls: { cert: await readFile(tlsCert), key: await readFile(tlsKey) } }),
+      : { tls: { cert: await readFlagFile('--tls-cert', tlsCert), key: await readFlagFile('--tls-key', tlsKey) } }),
     ...(upstream === undefined ? {} : { upstream: { host: upstream, insecure: upstreamTlsVerify === false } }),
   }
 }
