@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { allowManyListeners } from '../async/many-listeners.ts'
 
 /** Why we end what runs. */
 export type StopReason = 'timeout' | 'abort' | 'overflow' | 'callback'
@@ -35,6 +36,7 @@ export function watchStop(
   stop: Stop,
 ): () => void {
   const onAbort = (): void => stop.request('abort')
+  if (signal !== null) allowManyListeners(signal)
   signal?.addEventListener('abort', onAbort, { once: true })
   const timer = timeoutMs === null ? undefined : setTimeout(() => stop.request('timeout'), timeoutMs)
   return () => {

@@ -105,10 +105,12 @@ test('a target that fails ends the run with its error', async (t) => {
   await assert.rejects(fixture.sh(script, { stdout: createWriteStream(missing) }), { code: 'ENOENT' })
 })
 
-test('many runs at once write into one stream without a warning', async (t) => {
+test('many runs at once share one stream and one signal without a warning', async (t) => {
   if (!needsContainers(t)) return
   const all = collector()
-  await Promise.all(Array.from({ length: 12 }, () => fixture.sh('echo line', { stdout: all.stream })))
+  const { signal } = new AbortController()
+  await Promise.all(Array.from({ length: 12 }, () => fixture.sh('echo line', { stdout: all.stream, signal })))
+  await Promise.all(Array.from({ length: 12 }, () => fixture.sh('true', { signal })))
   assert.equal((await all.bytes()).toString(), 'line\n'.repeat(12))
 })
 
