@@ -48,7 +48,7 @@ export async function withWritableLayer<T>(
     for (const dir of [upper, ...rootfs.layers.map((layer) => layer.dir).reverse()]) {
       handles.push(await open(dir, constants.O_RDONLY | constants.O_DIRECTORY))
     }
-    if (runtime.host.facts.uid !== 0) server = await openIdServer(runtime)
+    if (!runtime.host.facts.rootful) server = await openIdServer(runtime)
     const [directory = -1, ...lowers] = handles.map(({ fd }) => fd)
     return await use({ directory, lowers, server: server?.socket })
   } finally {

@@ -6,7 +6,7 @@ import { toOptions } from './recorded-options.ts'
 
 /** Whether a container has a user namespace of its own: an ordinary user's always has. */
 export function hasUserNamespace({ facts }: HostContext, { options }: ContainerRecord): boolean {
-  return facts.uid !== 0 || normalizeContainerOptions(['true'], toOptions(options)).userns !== 'host'
+  return !facts.rootful || normalizeContainerOptions(['true'], toOptions(options)).userns !== 'host'
 }
 
 /** Whether a container's network is another one than the host's. */

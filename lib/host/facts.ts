@@ -15,6 +15,8 @@ export interface HostFacts {
   /** `CAP_…` names that this process can hand on: its bounding set without what it lacks itself. In the kernel's order. */
   boundingCapabilities: readonly string[]
   uid: number
+  /** Whether this is root, and not of a user namespace that maps some ids only: such a root is an ordinary user for the kernel. */
+  rootful: boolean
   cpus: number
   memoryBytes: number
   cgroupVersion: HostCgroupVersion
@@ -55,18 +57,19 @@ export const kCapabilityNames: readonly string[] = Object.freeze(
  */
 export async function readHostFacts(readText: ReadText = readTextFile): Promise<HostFacts> {
   const arch = supportedArch()
-  const [status, osrelease, meminfo, mountinfo, filesystems, maxUserns, userns, apparmor, lsm] = await Promise.all(
-    kFiles.map((path) => readText(path)),
-  )
+  const [status, osrelease, meminfo, mountinfo, filesystems, maxUserns, userns, apparmor, lsm, uidMap] =
+    await Promise.all(kFiles.map((path) => readText(path)))
   if (status === undefined || osrelease === undefined) {
     throw new UnsupportedHostError('containers', '/proc/self/status cannot be read', 'mount proc on /proc.')
   }
   const kernel = osrelease.trim()
+  const uid = Number(/^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1] ?? -1)
   return {
     arch,
     kernel,
     boundingCapabilities: parseCapabilities(status),
-    uid: Number(/^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1] ?? -1),
+    uid,
+    rootful: uid === 0 && mapsAllIds(uidMap),
     cpus: availableParallelism(),
     memoryBytes: Number(/^MemTotal:\s+(\d+) kB/m.exec(meminfo ?? '')?.[1] ?? 0) * 1024,
     cgroupVersion: cgroupVersionOf(mountinfo ?? ''),
@@ -87,6 +90,7 @@ const kFiles: readonly string[] = [
   '/proc/sys/kernel/unprivileged_userns_clone',
   '/proc/sys/kernel/apparmor_restrict_unprivileged_userns',
   '/sys/kernel/security/lsm',
+  '/proc/self/uid_map',
 ]
 
 /**
@@ -136,6 +140,11 @@ function cgroupVersionOf(mountinfo: string): HostCgroupVersion {
   const types = new Set(parseMountinfo(mountinfo).map(({ fsType }) => fsType))
   if (types.has('cgroup')) return types.has('cgroup2') ? 'hybrid' : 'v1'
   return types.has('cgroup2') ? 'v2' : 'none'
+}
+
+/** @param uidMap - absent where the kernel has no user namespaces */
+function mapsAllIds(uidMap: string | undefined): boolean {
+  return uidMap === undefined || /^\s*0\s+0\s+4294967295\s*$/.test(uidMap)
 }
 
 function parseSwitch(text: string | undefined): boolean | null {

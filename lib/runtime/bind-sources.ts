@@ -12,7 +12,7 @@ import type { Runtime } from './runtime.ts'
 
 /** An ordinary user's process may clone no mount; the child opens the sources itself. */
 export function bindsAhead({ host }: Pick<Runtime, 'host'>): boolean {
-  return host.facts.uid !== 0
+  return !host.facts.rootful
 }
 
 /** Clones the sources of a configuration's bind mounts, and adds them to a plan's descriptors. @returns their slots, by destination */

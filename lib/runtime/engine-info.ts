@@ -48,7 +48,7 @@ export function describeEngine(root: string, host: HostContext): EngineInfo {
     arch: facts.arch,
     cpus: facts.cpus,
     memoryBytes: facts.memoryBytes,
-    rootful: facts.uid === 0,
+    rootful: facts.rootful,
     cgroupVersion: world.version,
     controllers,
     uidMap: 'uids' in map ? map.uids : map,
@@ -74,7 +74,7 @@ function feature(name: string, available: boolean, probe: string, hint: string):
 
 function userNamespaces({ facts }: HostContext): EngineFeature {
   const { max, unprivileged } = facts.userNamespaces
-  const blocked = facts.uid !== 0 && (unprivileged === false || facts.apparmorRestrictsUserns === true)
+  const blocked = !facts.rootful && (unprivileged === false || facts.apparmorRestrictsUserns === true)
   const probe = `user.max_user_namespaces is ${max}; kernel.apparmor_restrict_unprivileged_userns is ${facts.apparmorRestrictsUserns ?? 'absent'}`
   return feature(
     'userNamespaces',
@@ -98,7 +98,7 @@ function idRanges({ idMapping }: HostContext): EngineFeature {
 
 function idMappedMounts({ facts }: HostContext): EngineFeature {
   // An ordinary user's layers belong to that user already.
-  if (facts.uid !== 0) return { name: 'idMappedMounts', available: true, probe: 'not needed by an ordinary user' }
+  if (!facts.rootful) return { name: 'idMappedMounts', available: true, probe: 'not needed by an ordinary user' }
   const available = kernelAtLeast(facts.kernel, 5, 19)
   return feature('idMappedMounts', available, `kernel ${facts.kernel}`, "needs Linux 5.19 or later, or userns: 'host'.")
 }

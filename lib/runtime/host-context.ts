@@ -25,7 +25,7 @@ export async function readHostContext(root: string): Promise<HostContext> {
   const [facts, world] = await Promise.all([readHostFacts(), readCgroupWorld()])
   const [idMapping, stageDir, hosts, resolvConf] = await Promise.all([
     chooseIdMapping(facts),
-    facts.uid === 0 ? chooseStageDir() : root,
+    facts.rootful ? chooseStageDir() : root,
     readOptional('/etc/hosts'),
     readOptional('/etc/resolv.conf'),
   ])

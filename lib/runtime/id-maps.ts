@@ -15,20 +15,22 @@ export interface IdMapping {
 }
 
 /** Chooses the id map of this engine's containers: the ranges of /etc/subuid, or where there are none just ourselves. */
-export async function chooseIdMapping(facts: Pick<HostFacts, 'uid'>): Promise<IdMapping> {
+export async function chooseIdMapping(facts: Pick<HostFacts, 'uid' | 'rootful'>): Promise<IdMapping> {
   const gid = process.getegid?.() ?? facts.uid
   const [subuid = '', subgid = ''] = await Promise.all(['/etc/subuid', '/etc/subgid'].map((path) => readTextFile(path)))
   const choice = chooseSubids({ uid: facts.uid, userName: userName(), subuid, subgid })
   const [uids] = choice.uids
   const [gids] = choice.gids
-  if (facts.uid === 0 && uids !== undefined && gids !== undefined) {
+  if (facts.rootful && uids !== undefined && gids !== undefined) {
     return {
       map: { uids: [range(0, uids.start, uids.count)], gids: [range(0, gids.start, gids.count)] },
       mode: '',
       single: false,
     }
   }
-  if (uids !== undefined && gids !== undefined && (await hasCommand('newuidmap')) && (await hasCommand('newgidmap'))) {
+  // Root of a user namespace has no ranges of its own: what is mapped there is all that there is.
+  const hasRanges = facts.uid !== 0 && uids !== undefined && gids !== undefined
+  if (hasRanges && (await hasCommand('newuidmap')) && (await hasCommand('newgidmap'))) {
     return {
       map: {
         uids: [range(0, facts.uid, 1), range(1, uids.start, uids.count)],

@@ -71,7 +71,7 @@ export class Runtime {
     launcher.hold()
     try {
       launcher.registerCleanup([`d${store.session.dir}`, ...cgroupPrefixes(host, store.session.id)])
-      const privileged = host.facts.uid === 0
+      const privileged = host.facts.rootful
       const mounts = await IdMappedMounts.create(native, launcher, privileged ? host.idMapping.map : null)
       return new Runtime(native, store, host, launcher, mounts, options)
     } catch (error) {

@@ -139,7 +139,7 @@ export class SlotFactory {
     const idMapped = profile.hasUserNamespace && !host.idMapping.single
     const descriptors = new PlanDescriptors(native, 0)
     try {
-      const privileged = host.facts.uid === 0
+      const privileged = host.facts.rootful
       // An ordinary user's process may mount nothing; the child may, in its own namespaces.
       if (privileged) descriptors.own(mounts.clone(this.#parts.root, { idMapped }))
       const { directories, ...root } = await this.#root(profile, scratch, { idMapped, volatile }, descriptors)
@@ -147,7 +147,7 @@ export class SlotFactory {
         spec: { ...profile.spec, hostname },
         stageDir: host.stageDir,
         statePath: privileged ? null : this.#parts.root,
-        mapMode: host.facts.uid === 0 ? '' : host.idMapping.mode,
+        mapMode: host.facts.rootful ? '' : host.idMapping.mode,
         cgroupTasks: cgroup.selfAttachPaths,
         directories: [
           [scratch.dir, 0o700],
@@ -192,7 +192,7 @@ export class SlotFactory {
       return { ...base, lowers, overlays: [], detached: [], host: null, hide: [], directories: [] }
     }
     const hide = [root, ...rootfs.hide]
-    if (this.#parts.host.facts.uid !== 0) {
+    if (!this.#parts.host.facts.rootful) {
       const { overlaid, ...host } = await readHostTree()
       return {
         ...base,

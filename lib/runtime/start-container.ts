@@ -100,7 +100,7 @@ const kSigkill = 9
 /** Host id of the container's user; `null` where this process may not give files to it. */
 export function hostUid({ host }: Runtime, spec: RuntimeSpec): number | null {
   const { uid } = spec.process.user
-  if (host.facts.uid !== 0) return null
+  if (!host.facts.rootful) return null
   const maps = spec.linux.uidMappings ?? []
   if (maps.length === 0) return uid
   const range = maps.find(({ containerID, size }) => uid >= containerID && uid < containerID + size)
@@ -151,7 +151,7 @@ function needsDeviceRules(runtime: Runtime, options: NormalizedContainerOptions)
 }
 
 function sharesUserNamespace({ host }: Runtime, options: NormalizedContainerOptions): boolean {
-  return options.userns === 'host' && host.facts.uid === 0
+  return options.userns === 'host' && host.facts.rootful
 }
 
 function hasDeviceCgroup({ host }: Runtime): boolean {

@@ -9,6 +9,7 @@ const kFacts: HostFacts = {
   kernel: '6.1.0',
   boundingCapabilities: [],
   uid: 1000,
+  rootful: false,
   cpus: 1,
   memoryBytes: 1,
   cgroupVersion: 'v2',

@@ -34,6 +34,7 @@ test('facts come from the files alone', async () => {
       // All of the bounding set: the user's processes have it in a user namespace of their own.
       boundingCapabilities: kCapabilityNames.slice(0, 8),
       uid: 1000,
+      rootful: false,
       cpus: 1,
       memoryBytes: 2048 * 1024,
       cgroupVersion: 'v2',
@@ -48,6 +49,17 @@ test('facts come from the files alone', async () => {
 test('root can hand on what it holds itself', () => {
   const status = 'Uid:\t0\t0\t0\t0\nCapPrm:\t0000000000000003\nCapBnd:\t00000000000000ff\n'
   assert.deepEqual(parseCapabilities(status), ['CAP_CHOWN', 'CAP_DAC_OVERRIDE'])
+})
+
+test('root of a user namespace that maps some ids only is not rootful', async () => {
+  const rootful = async (uidMap: string | undefined): Promise<boolean> => {
+    const files = { ...kFiles, '/proc/self/status': 'Uid:\t0\t0\t0\t0\n', '/proc/self/uid_map': uidMap }
+    return (await readHostFacts(async (path) => files[path as keyof typeof files])).rootful
+  }
+  assert.equal(await rootful('         0          0 4294967295\n'), true)
+  assert.equal(await rootful(undefined), true)
+  assert.equal(await rootful('         0       1000          1\n'), false)
+  assert.equal(await rootful('         0 1879048192      65536\n'), false)
 })
 
 test('missing files mean missing features', async () => {
