@@ -26,6 +26,12 @@ interface PendingFile {
   name: ByteString
 }
 
+/** A directory, and the text before the last slash of names in it. */
+interface NamedDirectory {
+  text: ByteString
+  node: DirectoryNode
+}
+
 /**
  * Writes the entries of one archive as an overlay layer beneath a directory that was empty before, and of which nobody
  * else makes use. Nothing outside it is created, changed or removed, whatever the entries say.
@@ -47,6 +53,11 @@ export class LayerWriter implements TarHandler {
   #fileFd = -1
   /** A file that is to be made when its first bytes come: where all of them come at once, one call does it. */
   #pendingFile: PendingFile | undefined
+  /**
+   * Where the last entry lies, until something is removed: archives list directories one after the other, so that most names need
+   * not be resolved.
+   */
+  #nearby: NamedDirectory | undefined
 
   constructor(native: FsNative, rootFd: number, options: LayerWriterOptions) {
     this.#native = native
@@ -65,7 +76,17 @@ export class LayerWriter implements TarHandler {
   entry(entry: TarEntry): void {
     this.#current = entry
     this.#checkLimits(entry)
-    const parts = cleanEntryPath(entry.path)
+    const { path } = entry
+    const hasMarker = path.includes(kWhiteout)
+    const start = path.lastIndexOf('/') + 1
+    if (!hasMarker && start === this.#nearby?.text.length && path.startsWith(this.#nearby.text)) {
+      const name = path.slice(start)
+      if (isPlain(name)) {
+        this.#make(this.#nearby.node, name, entry)
+        return
+      }
+    }
+    const parts = cleanEntryPath(path)
     if (parts === undefined) throw this.#error('its name leads out of the layer')
     const name = parts.pop()
     if (name === undefined) {
@@ -73,8 +94,13 @@ export class LayerWriter implements TarHandler {
       this.#tree.root.entry = entry
       return
     }
-    if (entry.path.includes(kWhiteout) && this.#handleMarker(parts, name)) return
-    const parent = this.#tree.resolve(parts, true, entry.path)
+    if (hasMarker && this.#handleMarker(parts, name)) return
+    const parent = this.#tree.resolve(parts, true, path)
+    this.#nearby = path.endsWith(name) ? { text: path.slice(0, start), node: parent } : undefined
+    this.#make(parent, name, entry)
+  }
+
+  #make(parent: DirectoryNode, name: ByteString, entry: TarEntry): void {
     switch (entry.type) {
       case 'file':
         this.#pendingFile = { parent, name }
@@ -260,6 +286,7 @@ export class LayerWriter implements TarHandler {
     } catch (error) {
       if (!isNativeError(error, 'EEXIST')) throw this.#explain(error)
     }
+    this.#nearby = undefined
     const known = parent.children.get(name)
     if (known === undefined) {
       this.#native.unlinkat(this.#tree.fd(parent), toNativePath(name))
@@ -281,6 +308,11 @@ export class LayerWriter implements TarHandler {
     if (isNativeError(error, 'EMLINK')) return this.#error('its file has too many hard links', error)
     return error
   }
+}
+
+/** Whether it is a name, and nothing that leads elsewhere. */
+function isPlain(name: ByteString): boolean {
+  return name !== '' && name !== '.' && name !== '..'
 }
 
 function isWithin(node: DirectoryNode, ancestor: DirectoryNode | undefined): boolean {

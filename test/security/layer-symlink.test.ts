@@ -38,6 +38,52 @@ test('a symbolic link within the layer is followed as in a root of its own', asy
   assert.equal(fs.statSync(join(place.target, 'usr/lib')).mtimeMs, 5000)
 })
 
+test('a name that follows others of its directory goes where its path leads by then', async (t) => {
+  const place = layerPlace(t)
+  await place.unpack([
+    { name: 'real/', type: '5' },
+    { name: 'other/', type: '5' },
+    { name: 'link', type: '2', linkName: 'real' },
+    { name: 'link/first', body: '1' },
+    { name: 'link/second', body: '2' },
+    { name: 'link', type: '2', linkName: 'other' },
+    { name: 'link/third', body: '3' },
+    { name: 'link/first/deep', body: '4' },
+    { name: 'link/first', type: '2', linkName: '/real' },
+    { name: 'link/first/fourth', body: '5' },
+  ])
+  untouched(place)
+  assert.deepEqual(fs.readdirSync(join(place.target, 'real')).sort(), ['first', 'fourth', 'second'])
+  assert.deepEqual(fs.readdirSync(join(place.target, 'other')).sort(), ['first', 'third'])
+})
+
+test('dots beside a name are no names', async (t) => {
+  await refused(
+    t,
+    [
+      { name: 'd/f', body: 'x' },
+      { name: 'd/..', body: 'y' },
+    ],
+    'd/..',
+    /replace the root of the layer/,
+  )
+  await refused(
+    t,
+    [
+      { name: 'd/f', body: 'x' },
+      { name: 'd/../../g', body: 'y' },
+    ],
+    'd/../../g',
+    /leads out/,
+  )
+  const place = layerPlace(t)
+  await place.unpack([
+    { name: 'd/f', body: 'x' },
+    { name: 'd/.', body: 'a file now' },
+  ])
+  assert.equal(fs.readFileSync(join(place.target, 'd'), 'utf8'), 'a file now')
+})
+
 test('the last component is never followed: a file replaces the link', async (t) => {
   const place = layerPlace(t)
   const linkName = join(place.base, 'outside', 'file')
