@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { env, geteuid } from 'node:process'
 import { ContainerStore } from './containers/container-store.ts'
 import { clearDeadContainers } from './containers/dead-containers.ts'
+import { TemplateStore } from './containers/template-store.ts'
 import { type EngineEventOptions, engineEvents } from './engine-events.ts'
 import { InvalidOptionError, WherryError } from './errors.ts'
 import type { EngineEvent } from './events/event.ts'
@@ -82,6 +83,8 @@ export class Engine {
   readonly store: Store
   /** Containers on disk. @internal */
   readonly containers: ContainerStore
+  /** Templates on disk. @internal */
+  readonly templates: TemplateStore
   /** Pulls and pushes. @internal */
   readonly transfers: Transfers
   readonly #prepared: number
@@ -93,6 +96,7 @@ export class Engine {
     this.native = native
     this.store = store
     this.containers = new ContainerStore(store, native)
+    this.templates = new TemplateStore(store, native)
     this.transfers = transfers
     this.#prepared = prepared
   }
@@ -115,6 +119,7 @@ export class Engine {
     await removeDeadCgroups(store.repaired.deadSessions.map(({ id }) => id))
     const engine = new Engine(native, store, new Transfers(store, native, clients), count)
     await clearDeadContainers(engine.containers, store.repaired)
+    if (store.repaired.deadSessions.length > 0) await engine.templates.removeStale()
     return engine
   }
 

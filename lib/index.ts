@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-export { Container, type CreateOptions, type RunOptions, type StartOptions } from './container.ts'
+export { Container, type CreateOptions, type ForkOptions, type RunOptions, type StartOptions } from './container.ts'
 export type { ContainerChangesOptions, ContainerCommitOptions, LayerChange } from './container-commit.ts'
 export type {
   ContainerCopyInOptions,
@@ -39,6 +39,7 @@ export type {
   ExposedServer,
   ExposeHandler,
 } from './container-reach.ts'
+export type { ContainerSnapshotOptions } from './container-snapshot.ts'
 export type { ContainerReadyOptions, ContainerWaitForOptions } from './container-wait.ts'
 export type { ContainerCreateOptions, LogOptions } from './containers/create-options.ts'
 export type { ContainerFilters } from './containers/filters.ts'
@@ -130,6 +131,7 @@ export type { RunResult, RunUsage } from './run-result.ts'
 export type { EngineFeature, EngineInfo } from './runtime/engine-info.ts'
 export type { DiskUsage, UsageEntry } from './store/disk-usage.ts'
 export type { StoreFault, VerifyOptions } from './store/verify.ts'
+export { Template, type TemplateInspection } from './template.ts'
 export type { PullPolicy, PullProgress } from './transfer/pull.ts'
 export type { PushedBlob, PushProgress, PushResult } from './transfer/push.ts'
 export {

@@ -11,6 +11,7 @@ import {
   parseManifest,
 } from '../oci/image-config.ts'
 import { Reference } from '../oci/reference.ts'
+import { isTemplateReference } from '../oci/template-reference.ts'
 import type { BlobStore } from './blob-store.ts'
 import { findEntry } from './find-image.ts'
 import { type ImageIndex, type IndexEntry, withReferences } from './image-index.ts'
@@ -110,6 +111,12 @@ export class ImageStore {
     return this.#readAll(await this.#index.read())
   }
 
+  /** Reads an image that may have been taken off the list; somebody must keep its content. */
+  async unlisted(digest: Digest): Promise<StoredImage> {
+    const { manifest, config } = await this.#readDocuments(digest)
+    return describe({ digest, references: [], mediaType: '' }, manifest, config)
+  }
+
   /** Keeps content while it is being put together. @returns the function that ends this. */
   async keep(digests: readonly Digest[], signal?: AbortSignal): Promise<() => Promise<void>> {
     const name = await this.#index.shared(() => this.#pins.hold(digests), signal)
@@ -191,14 +198,16 @@ export class ImageStore {
   }
 
   /**
-   * Takes all images off the list that `select` says, except those that containers use.
+   * Takes all images off the list that `select` says, except those of templates and those that containers use.
    *
    * @returns what is gone; a sweep deletes the content.
    */
   async prune(select: (image: StoredImage) => boolean): Promise<StoredImage[]> {
     const removed = await this.#index.update(async (entries) => {
       const users = await this.#uses.all()
-      const images = (await this.#readAll(entries)).filter((image) => !users.has(image.digest) && select(image))
+      const images = (await this.#readAll(entries)).filter(
+        (image) => !users.has(image.digest) && !isOfTemplate(image) && select(image),
+      )
       const digests = new Set(images.map((image) => image.digest))
       if (digests.size === 0) return { result: images }
       return { entries: entries.filter((entry) => !digests.has(entry.digest)), result: images }
@@ -292,7 +301,14 @@ function pinName(digest: Digest): string {
   return digestHex(digest)
 }
 
-function describe(entry: IndexEntry, manifest: ImageManifest, config: ImageConfig): StoredImage {
+function isOfTemplate({ references }: StoredImage): boolean {
+  return references.some(isTemplateReference)
+}
+
+type Described = Pick<IndexEntry, 'digest' | 'references' | 'mediaType'> &
+  Partial<Pick<IndexEntry, 'index' | 'unpackedBytes'>>
+
+function describe(entry: Described, manifest: ImageManifest, config: ImageConfig): StoredImage {
   const { digest, references, index: indexDigest } = entry
   const unpackedBytes = entry.unpackedBytes ?? manifest.layers.reduce((sum, layer) => sum + layer.size, 0)
   const mediaType = manifest.mediaType ?? (entry.mediaType === '' ? kMediaType.manifest : entry.mediaType)

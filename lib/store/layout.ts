@@ -49,6 +49,10 @@ export class StoreLayout {
   get unsynced(): string {
     return join(this.root, 'unsynced')
   }
+  /** What templates are beside their images; the first one makes it. */
+  get templates(): string {
+    return join(this.root, 'templates')
+  }
   /** Blobs that are being downloaded; the first download makes it. */
   get partial(): string {
     return join(this.root, 'partial')

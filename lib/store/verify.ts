@@ -38,7 +38,14 @@ interface Parts {
   readonly index: ImageIndex
 }
 
-const kRootNames = new Set([...kDirectories.map(([name]) => name), 'partial', 'unsynced', 'events', 'store.json'])
+const kRootNames = new Set([
+  ...kDirectories.map(([name]) => name),
+  'partial',
+  'unsynced',
+  'events',
+  'templates',
+  'store.json',
+])
 const kLockNames = /^(?:images|containers|unsynced|blob-(?:[0-9a-f]{64}|[0-9a-f]{128}))\.lock$/
 
 /**
@@ -80,7 +87,7 @@ class StoreVerifier {
   async #directories(): Promise<void> {
     const { root } = this.#parts.layout
     for (const [name, mode] of [['.', 0o711] as const, ...kDirectories]) await this.#directory(name, mode)
-    for (const name of ['partial', 'unsynced', 'events']) {
+    for (const name of ['partial', 'unsynced', 'events', 'templates']) {
       if ((await namesIn(root)).includes(name)) await this.#directory(name, 0o700)
     }
     await this.#names('.', (name) => kRootNames.has(name))
