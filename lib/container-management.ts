@@ -14,6 +14,7 @@ import { ContainerStateError, NotFoundError } from './errors.ts'
 import { mergeConfig } from './oci/merge-config.ts'
 import { checkBoolean, checkMoment, checkNumber, checkObject } from './options/checks.ts'
 import { normalizeContainerOptions } from './options/normalize-container-options.ts'
+import type { PublishedPort } from './options/port-options.ts'
 import type { RunUsage } from './run-result.ts'
 import { removeContainerCgroups } from './runtime/dead-cgroups.ts'
 
@@ -101,6 +102,8 @@ export interface ContainerInspection extends ContainerExit {
   readonly mounts: readonly ContainerMount[]
   readonly detached: boolean
   readonly autoRemove: boolean
+  /** Of the host, while it runs. */
+  readonly ports: readonly PublishedPort[]
 }
 
 const kMaxTimeoutMs = 2 ** 31 - 1
@@ -208,8 +211,14 @@ export function inspectionOf({ containers }: Engine, stored: StoredContainer): C
     mounts: mountsOf(stored, containers.volumes),
     detached,
     autoRemove,
+    ports: portsOf(stored),
     ...exitOf(stored),
   }
+}
+
+/** The ports of the host that lead to it, as long as it runs. */
+export function portsOf(stored: StoredContainer): readonly PublishedPort[] {
+  return isLive(stored) ? (stored.state.ports ?? []) : []
 }
 
 function commandOf({ command, options, imageConfig }: StoredContainer['record']): readonly string[] {

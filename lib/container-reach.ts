@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Socket } from 'node:net'
 import { withLinkedSignal } from './async/linked-signal.ts'
-import { isLive } from './containers/end-stored.ts'
-import { hasNetworkNamespace, hasUserNamespace } from './containers/own-namespaces.ts'
+import { reachOf } from './containers/own-namespaces.ts'
 import type { Engine } from './engine.ts'
 import { ContainerStateError, InvalidOptionError, TimeoutError, WherryError } from './errors.ts'
 import { connectInContainer, type ReachParts } from './net/connect.ts'
@@ -36,16 +35,10 @@ export async function reachTarget(engine: Engine, id: string): Promise<ReachPart
   engine.assertOpen()
   const stored = await engine.containers.read(id)
   const { native, sockets, host } = await engine.runtime()
-  const { record, state } = stored
-  if (!isLive(stored) || state.pid === null) {
-    throw new ContainerStateError(`container ${state.name}`, state.status, 'reach into', ['running', 'paused'])
-  }
-  const container = {
-    name: state.name,
-    pid: state.pid,
-    startTimeTicks: state.startTimeTicks,
-    hasUserNamespace: hasUserNamespace(host, record),
-    hasNetworkNamespace: hasNetworkNamespace(record),
+  const container = reachOf(host, stored)
+  if (container === undefined) {
+    const { name, status } = stored.state
+    throw new ContainerStateError(`container ${name}`, status, 'reach into', ['running', 'paused'])
   }
   return { native, sockets, container }
 }

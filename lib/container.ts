@@ -14,6 +14,7 @@ import {
   endParts,
   exitOf,
   inspectionOf,
+  portsOf,
   removeStored,
   splitEnded,
   stopSettings,
@@ -39,6 +40,7 @@ import {
   type NormalizedContainerOptions,
   normalizeContainerOptions,
 } from './options/container-options.ts'
+import type { PublishedPort } from './options/port-options.ts'
 import { toResult } from './run-outcome.ts'
 import type { RunResult } from './run-result.ts'
 import { withCallerStreams } from './runtime/caller-streams.ts'
@@ -64,16 +66,24 @@ const kName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}$/
 export class Container extends ContainerObservation {
   readonly #engine: Engine
   #name: string
+  #ports: readonly PublishedPort[]
 
-  private constructor(engine: Engine, { record, state }: StoredContainer) {
+  private constructor(engine: Engine, stored: StoredContainer) {
+    const { record, state } = stored
     super(engine, record.id)
     this.#engine = engine
     this.#name = state.name
+    this.#ports = portsOf(stored)
   }
 
   /** As of the last call on this object. */
   get name(): string {
     return this.#name
+  }
+
+  /** What the host has of its ports, by `ports`: as of the last {@link start} or {@link inspect} of this object. */
+  get ports(): readonly PublishedPort[] {
+    return this.#ports
   }
 
   /** @throws {WherryError} `ERR_ENGINE_CLOSED` */
@@ -190,7 +200,7 @@ export class Container extends ContainerObservation {
    * @throws {ContainerStateError} when it runs. @throws {ContainerStartError} when the program cannot be run.
    */
   async start(): Promise<void> {
-    await startStored(this.#containers, await this.#engine.runtime(), this.id)
+    this.#ports = await startStored(this.#containers, await this.#engine.runtime(), this.id)
   }
 
   /**
@@ -273,6 +283,7 @@ export class Container extends ContainerObservation {
   async inspect(): Promise<ContainerInspection> {
     const stored = await this.#containers.read(this.id)
     this.#name = stored.state.name
+    this.#ports = portsOf(stored)
     return inspectionOf(this.#engine, stored)
   }
 

@@ -72,7 +72,8 @@ export function checkCreateOptions(options: ContainerCreateOptions): CheckedCrea
   }
   const { command, name, platform, detached, autoRemove, logs, signal, engine, ...rest } = options
   // Also names that are not known.
-  normalizeContainerOptions(command, { ...rest, name, platform, signal })
+  const { ports } = normalizeContainerOptions(command, { ...rest, name, platform, signal })
+  if (detached === true && ports.length > 0) throw new InvalidOptionError('ports', 'none', rest.ports, kNoDetachedPorts)
   return {
     command: command === undefined || command.length === 0 ? null : [...command],
     // Plain data from here on, that nobody can change any more.
@@ -84,6 +85,8 @@ export function checkCreateOptions(options: ContainerCreateOptions): CheckedCrea
   }
 }
 
+const kNoDetachedPorts =
+  'a detached container goes on without this process, which relays its ports: leave detached out, or reach it by container.connect()'
 const kUseRun = 'Container.run() takes it; output of other containers is read with logs()'
 
 function checkLogs(value: LogOptions | undefined): ContainerRecord['logs'] {

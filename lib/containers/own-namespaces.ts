@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
+import type { ReachTarget } from '../net/socket-servers.ts'
 import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
 import type { HostContext } from '../runtime/host-context.ts'
+import type { StoredContainer } from './container-store.ts'
 import type { ContainerRecord } from './record.ts'
 import { toOptions } from './recorded-options.ts'
+import { isActive } from './resolve-state.ts'
 
 /** Whether a container has a user namespace of its own: an ordinary user's always has. */
 export function hasUserNamespace({ facts }: HostContext, { options }: ContainerRecord): boolean {
@@ -12,4 +15,16 @@ export function hasUserNamespace({ facts }: HostContext, { options }: ContainerR
 /** Whether a container's network is another one than the host's. */
 export function hasNetworkNamespace({ options }: ContainerRecord): boolean {
   return options.network !== 'host'
+}
+
+/** What one who reaches into a container's network must know. @returns `undefined` when it does not run. */
+export function reachOf(host: HostContext, { record, state }: StoredContainer): ReachTarget | undefined {
+  if (!isActive(state) || state.pid === null) return undefined
+  return {
+    name: state.name,
+    pid: state.pid,
+    startTimeTicks: state.startTimeTicks,
+    hasUserNamespace: hasUserNamespace(host, record),
+    hasNetworkNamespace: hasNetworkNamespace(record),
+  }
 }

@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
 import type { ContainerVolume } from '../oci/volume-mounts.ts'
 import type { ContainerOptions } from '../options/container-options.ts'
+import type { PublishedPort } from '../options/port-options.ts'
 
 /** States of a container, in Docker's words. */
 export type ContainerStatus = 'created' | 'running' | 'paused' | 'exited'
@@ -75,6 +76,8 @@ export interface ContainerState {
   readonly error: string | null
   /** Whether it is removed once it has ended. */
   readonly autoRemove: boolean
+  /** What the host has of its ports while it runs. */
+  readonly ports?: readonly PublishedPort[]
 }
 
 const recordSchema = v.looseObject({

@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import type { Cgroup } from '../cgroup/driver.ts'
 import { ContainerStartError, ContainerStateError } from '../errors.ts'
 import { processStatus } from '../host/process-status.ts'
+import { PortRelays } from '../net/port-relay.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { normalizeContainerOptions } from '../options/container-options.ts'
+import { type NormalizedContainerOptions, normalizeContainerOptions } from '../options/container-options.ts'
+import type { PublishedPort } from '../options/port-options.ts'
 import { removeCgroup } from '../runtime/dead-cgroups.ts'
 import { PlanDescriptors } from '../runtime/descriptors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
@@ -16,6 +18,7 @@ import { startContainer } from '../runtime/start-container.ts'
 import { readBootId } from '../store/container-state.ts'
 import { holdVolumes } from '../volumes/container-volumes.ts'
 import type { ContainerStore, StoredContainer } from './container-store.ts'
+import { reachOf } from './own-namespaces.ts'
 import type { ContainerRecord, ContainerState } from './record.ts'
 import { toOptions } from './recorded-options.ts'
 import { superviseChild } from './supervise.ts'
@@ -28,9 +31,14 @@ const kKeepGroup = 0xffffffff
  * Starts a container that is created or has exited; it has the writable layer that it had. When it fails, the container is as it
  * was, with the reason noted.
  *
+ * @returns the ports that the host has of it.
  * @throws {ContainerStateError} when it runs. @throws {NotFoundError} when it is gone. @throws what a run throws.
  */
-export async function startStored(containers: ContainerStore, runtime: Runtime, id: string): Promise<void> {
+export async function startStored(
+  containers: ContainerStore,
+  runtime: Runtime,
+  id: string,
+): Promise<readonly PublishedPort[]> {
   await using _lock = await containers.lock(id)
   const stored = await containers.settleEndLocked(id)
   const { state } = stored
@@ -43,12 +51,19 @@ export async function startStored(containers: ContainerStore, runtime: Runtime, 
   // The launcher's word is all that we wait for: nothing else keeps the event loop going.
   runtime.launcher.hold()
   const tried: Slot[] = []
+  let relays: PortRelays | undefined
   try {
-    const slot = await startProgram(containers, runtime, stored, (made) => tried.push(made))
-    watchEnd(containers, runtime, slot, stored)
+    await runtime.relays.get(id)?.close()
+    relays = await PortRelays.bind(optionsOf(stored).ports)
+    const slot = await startProgram(containers, runtime, stored, relays.published, (made) => tried.push(made))
+    watchEnd(containers, runtime, slot, stored, relays)
+    const container = reachOf(runtime.host, await containers.read(id))
+    if (container !== undefined) relays.serve({ parts: runtime, container })
     await containers.tell(stored, 'start')
+    return relays.published
   } catch (error) {
     // The end of what did not start is no end of the container.
+    await relays?.close()
     for (const { child } of tried) await child.exited
     await noteFailure(containers, stored, error)
     throw error
@@ -60,14 +75,16 @@ export async function startStored(containers: ContainerStore, runtime: Runtime, 
 async function startProgram(
   containers: ContainerStore,
   runtime: Runtime,
-  { record, state }: StoredContainer,
+  stored: StoredContainer,
+  ports: readonly PublishedPort[],
   onSlot: (slot: Slot) => void,
 ): Promise<Slot> {
+  const { record, state } = stored
   const dir = containers.directory(record.id)
   const output = new LogPipes(runtime)
   const rootfs = rootfsOf(runtime, record)
   const { imageConfig, volumes = [] } = record
-  const options = normalizeContainerOptions(record.command, toOptions(record.options))
+  const options = optionsOf(stored)
   await using held = await holdVolumes(containers.volumes, async () => runtime, {
     rootfs,
     imageConfig,
@@ -86,7 +103,10 @@ async function startProgram(
       beforeProgram: async (made) => {
         // Before the program runs: whoever is killed from here on leaves a state that tells what there is to look after.
         await containers.clearExit(record.id)
-        await containers.write(record.id, await runningState(state, made.child.pid))
+        await containers.write(
+          record.id,
+          await runningState(ports.length === 0 ? state : { ...state, ports }, made.child.pid),
+        )
         await handOver(runtime, record, dir, made, output)
       },
     })
@@ -94,6 +114,10 @@ async function startProgram(
   } finally {
     output.close()
   }
+}
+
+function optionsOf({ record }: StoredContainer): NormalizedContainerOptions {
+  return normalizeContainerOptions(record.command, toOptions(record.options))
 }
 
 /** The pipes that a container writes its output to. The launcher reads them. */
@@ -192,15 +216,20 @@ async function noteFailure(
 /** Keeps this process alive while an attached container runs, as a child process would; and removes what is to be removed. */
 function watchEnd(
   containers: ContainerStore,
-  { launcher }: Runtime,
+  runtime: Runtime,
   { child }: Slot,
   { record, state }: StoredContainer,
+  relays: PortRelays,
 ): void {
   const { id, detached } = record
+  const { launcher } = runtime
+  if (relays.published.length > 0) runtime.relays.set(id, relays)
   if (!detached) launcher.hold()
   void child.exited.then(() => {
     if (!detached) launcher.unhold()
     child.release()
+    if (relays.published.length > 0) containers.inBackground(relays.close())
+    if (runtime.relays.get(id) === relays) runtime.relays.delete(id)
     const told = containers.settleEnd(id)
     containers.inBackground(state.autoRemove ? told.then(() => containers.removeEnded(id)) : told)
   })

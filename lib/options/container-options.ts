@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Readable, Writable } from 'node:stream'
 import type { SeccompProfile } from '../oci/seccomp-profile.ts'
+import type { NormalizedPort, PortOption } from './port-options.ts'
 
 /** A byte count: a number of bytes, or a string as people write it (`'256m'`, `'1.5g'`; units b, k, m, g, t, powers of 1024). */
 export type ByteQuantity = number | string
@@ -177,6 +178,14 @@ export interface ContainerOptions<E = unknown> {
   privileged?: boolean | undefined
   /** `'none'`: loopback only. `'host'`: the host's network. @default 'none' */
   network?: 'none' | 'host' | undefined
+  /**
+   * Ports of the container that the host has too: relayed by this process while it runs, taken before it starts.
+   *
+   * @default none
+   * @example
+   * [80, { container: 5432, host: 5432 }, '127.0.0.1:5353:53/udp']
+   */
+  ports?: readonly PortOption[] | undefined
   /** Name servers for /etc/resolv.conf, as addresses. @default the host's that can be reached from inside */
   dns?: readonly string[] | undefined
   /** Further lines of /etc/hosts: host name to address. */
@@ -273,6 +282,7 @@ export interface NormalizedContainerOptions {
   sysctls: Readonly<Record<string, string>>
   privileged: boolean
   network: 'none' | 'host'
+  ports: readonly NormalizedPort[]
   dns: readonly string[]
   extraHosts: readonly { host: string; address: string }[]
   name: string | null

@@ -12,6 +12,7 @@ import {
   checkWord,
 } from './checks.ts'
 import type { ContainerOptions, NormalizedContainerOptions } from './container-options.ts'
+import { normalizePorts } from './port-options.ts'
 import { normalizeSeccomp } from './seccomp-options.ts'
 
 type Isolation = Pick<
@@ -25,6 +26,7 @@ type Isolation = Pick<
   | 'sysctls'
   | 'privileged'
   | 'network'
+  | 'ports'
   | 'dns'
   | 'extraHosts'
 >
@@ -54,9 +56,17 @@ export function normalizeIsolation(options: ContainerOptions): Isolation {
     sysctls: options.sysctls === undefined ? {} : normalizeSysctls(options.sysctls, network),
     privileged,
     network,
+    ports: portsBeside(network, options.ports),
     dns: options.dns === undefined ? [] : checkStrings('dns', options.dns).map(checkNameServer),
     extraHosts: options.extraHosts === undefined ? [] : normalizeExtraHosts(options.extraHosts),
   }
+}
+
+function portsBeside(network: Isolation['network'], value: unknown): Isolation['ports'] {
+  const ports = normalizePorts(value)
+  if (network !== 'host' || ports.length === 0) return ports
+  const hint = "with network: 'host' the container's ports are the host's already"
+  throw new InvalidOptionError('ports', 'none', value, hint)
 }
 
 function normalizeCapabilities(value: unknown): Isolation['capabilities'] {

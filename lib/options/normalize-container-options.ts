@@ -64,6 +64,7 @@ const kOptionNames = Object.keys({
   sysctls: 0,
   privileged: 0,
   network: 0,
+  ports: 0,
   dns: 0,
   extraHosts: 0,
   name: 0,

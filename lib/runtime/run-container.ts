@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { WherryError } from '../errors.ts'
+import { processStatus } from '../host/process-status.ts'
 import type { ExitEvent } from '../launcher/messages.ts'
+import { PortRelays } from '../net/port-relay.ts'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
 import { signalName } from '../oci/signals.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
+import { hasNamespace } from '../plan/prepare-plan.ts'
 import { announce } from './announce.ts'
 import { PlanDescriptors } from './descriptors.ts'
 import type { Runtime } from './runtime.ts'
@@ -46,11 +49,16 @@ export async function runContainer(
   const streams = new StandardStreams(runtime.native, options, () => stop.request('overflow'))
   const unwatch = watchStop(options, stop)
   runtime.launcher.hold()
+  let relays: PortRelays | undefined
   try {
+    if (options.ports.length > 0) relays = await PortRelays.bind(options.ports)
     const container = await start(runtime, image, options, streams, stop)
     if (container === undefined) return timedOut(started)
+    // Nobody else waits for that.
+    if (relays !== undefined) void letIn(runtime, relays, container).catch(() => undefined)
     return await finish(runtime, container, options, streams, stop, started)
   } finally {
+    await relays?.close()
     unwatch()
     runtime.launcher.unhold()
   }
@@ -82,6 +90,18 @@ async function start(
       if (!ended || stop.reason !== undefined || tries >= kStartTries) throw error
     }
   }
+}
+
+async function letIn(runtime: Runtime, relays: PortRelays, { slot, spec }: StartedContainer): Promise<void> {
+  const { pid } = slot.child
+  const container = {
+    name: slot.id.slice(0, 12),
+    pid,
+    startTimeTicks: (await processStatus(pid))?.startTimeTicks ?? null,
+    hasUserNamespace: hasNamespace(spec, 'user'),
+    hasNetworkNamespace: hasNamespace(spec, 'network'),
+  }
+  relays.serve({ parts: runtime, container })
 }
 
 /** The time was up before the program ran. */

@@ -5,6 +5,7 @@ import { Launcher } from '../launcher/launcher.ts'
 import type { ExplainFailure } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
 import { errnoName, stepError } from '../launcher/step-error.ts'
+import type { PortRelays } from '../net/port-relay.ts'
 import { SocketServers } from '../net/socket-servers.ts'
 import { SeccompCache } from '../oci/seccomp/seccomp-cache.ts'
 import type { UserFiles } from '../rootfs/users.ts'
@@ -40,6 +41,8 @@ export class Runtime {
   readonly execs: Execs
   /** Processes that make sockets in containers. */
   readonly sockets: SocketServers
+  /** Published ports of containers that run, by id. One that starts again needs them free. */
+  readonly relays = new Map<string, PortRelays>()
   /** Layers never change, so neither do the files of users in them; the host's are known by their status. */
   readonly #userFiles = new Map<string, UserFiles>()
 

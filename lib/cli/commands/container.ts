@@ -23,7 +23,7 @@ import { addTop } from './top.ts'
 /** Commands of Docker's for containers that wherry has not. */
 const kMissing: readonly (readonly [name: string, reason: string])[] = [
   ['attach', "nobody can attach to a container yet; 'wherry logs -f' shows its output"],
-  ['port', 'no ports are published yet'],
+  ['port', "'wherry inspect' shows the ports of a container"],
   ['update', 'limits are given when a container is made'],
 ]
 const kMissingElsewhere: readonly (readonly [name: string, reason: string])[] = [

@@ -10,7 +10,7 @@ import { type RunFiles, toRunOptions } from './run-options.ts'
  * @throws {CliError} naming the flag, for what only containers in the foreground have.
  */
 export function toCreateOptions(flags: RunFlags, files: RunFiles): CreateOptions {
-  refuse(flags, ['interactive', 'tty', 'timeout'])
+  refuse(flags, ['interactive', 'tty', 'timeout', 'publish'])
   const { stopSignal, stopTimeout, rm, logOpt } = flags
   return {
     ...(toRunOptions(flags, files) as CreateOptions),
@@ -27,8 +27,13 @@ function refuse(flags: RunFlags, names: readonly (keyof RunFlags)[]): void {
   if (name === undefined) return
   throw new CliError(`'--${name}' is not supported for containers in the background.`, {
     exitCode: kFlagError,
-    hint: name === 'timeout' ? "'wherry stop' ends them" : "leave it out; 'wherry logs' shows their output",
+    hint: kHints[name] ?? "leave it out; 'wherry logs' shows their output",
   })
+}
+
+const kHints: Partial<Record<keyof RunFlags, string>> = {
+  timeout: "'wherry stop' ends them",
+  publish: "who relays their ports is gone by then: run it in the foreground, or use '--network host'",
 }
 
 function logOptions(pairs: readonly string[]): LogOptions {

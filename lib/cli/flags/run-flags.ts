@@ -41,6 +41,7 @@ export interface RunFlags {
   sysctl?: string[]
   init?: boolean
   network?: 'none' | 'host'
+  publish?: string[]
   dns?: string[]
   addHost?: string[]
   stopSignal?: string
@@ -125,6 +126,11 @@ function addIsolationFlags(command: Command): void {
     .option('--sysctl <name=value>', "a kernel setting of the container's own; repeatable", collect)
     .option('--network <mode>', "none or host; there are no others yet (default: 'none')", parseNetwork)
     .addOption(new Option('--net <mode>').argParser(parseNetwork).hideHelp())
+    .option(
+      '-p, --publish <[ip:][port:]port[/udp]>',
+      'in the foreground: a port of the host for one of the container; repeatable',
+      collect,
+    )
     .option('--dns <address>', 'name server; repeatable', collect)
     .option('--add-host <name:address>', 'line of /etc/hosts; repeatable', collect)
 }

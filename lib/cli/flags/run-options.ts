@@ -66,10 +66,11 @@ function limitsOf(flags: RunFlags): RunOptions {
 }
 
 function isolationOf(flags: RunFlags, seccompText: string | undefined): RunOptions {
-  const { capAdd, capDrop, network, userns, privileged, dns, sysctl, addHost, securityOpt = [] } = flags
+  const { capAdd, capDrop, network, publish, userns, privileged, dns, sysctl, addHost, securityOpt = [] } = flags
   return {
     capabilities: capAdd === undefined && capDrop === undefined ? undefined : { add: capAdd, drop: capDrop },
     network,
+    ports: publish,
     userns,
     privileged,
     dns,

@@ -53,6 +53,7 @@ test('nothing given: the defaults', () => {
     sysctls: {},
     privileged: false,
     network: 'none',
+    ports: [],
     dns: [],
     extraHosts: [],
     name: null,
