@@ -25,7 +25,7 @@ export async function addContainer(
   engine: Engine,
   image: Image,
   reference: string | null,
-  { name, autoRemove, ...kept }: CheckedCreateOptions,
+  { name, autoRemove, restart, ...kept }: CheckedCreateOptions,
   signal?: AbortSignal,
 ): Promise<StoredContainer> {
   const { containers } = engine
@@ -41,7 +41,13 @@ export async function addContainer(
     ...kept,
   }
   for (let tries = 1; ; tries++) {
-    const state = { ...kNewState, name: name ?? randomName(), content: contentOf(image), autoRemove }
+    const state = {
+      ...kNewState,
+      name: name ?? randomName(),
+      content: contentOf(image),
+      autoRemove,
+      ...(restart && { restart }),
+    }
     try {
       await containers.add(record, state)
       await prepareVolumes(engine, record, options, image, signal)

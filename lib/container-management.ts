@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { StoredContainer } from './containers/container-store.ts'
 import type { EndParts } from './containers/end-stored.ts'
-import { isLive, signalStored, waitForEnd } from './containers/end-stored.ts'
+import { goesOn, isLive, signalStored, waitForEnd } from './containers/end-stored.ts'
 import type { ContainerFilters } from './containers/filters.ts'
 import { resumeIfPaused, thaw } from './containers/freeze-stored.ts'
 import { labelsOf } from './containers/labels.ts'
@@ -15,8 +15,10 @@ import { mergeConfig } from './oci/merge-config.ts'
 import { checkBoolean, checkMoment, checkNumber, checkObject } from './options/checks.ts'
 import { normalizeContainerOptions } from './options/normalize-container-options.ts'
 import type { PublishedPort } from './options/port-options.ts'
+import type { RestartPolicy } from './options/restart-policy.ts'
 import type { RunUsage } from './run-result.ts'
 import { removeContainerCgroups } from './runtime/dead-cgroups.ts'
+import { pause } from './store/lock.ts'
 
 /** Options of {@link Container.list}. */
 export interface ContainerListOptions {
@@ -104,10 +106,16 @@ export interface ContainerInspection extends ContainerExit {
   readonly autoRemove: boolean
   /** Of the host, while it runs. */
   readonly ports: readonly PublishedPort[]
+  /** When it is started again by itself. */
+  readonly restart: Readonly<RestartPolicy>
+  /** How often that was done since somebody started it. */
+  readonly restartCount: number
 }
 
 const kMaxTimeoutMs = 2 ** 31 - 1
 const kSigkill = 9
+/** Who waits for one that is started again looks so often whether it has been. */
+const kRestartPollMs = 50
 const kEnded: readonly ContainerStatus[] = ['created', 'exited']
 
 /** What ends containers and waits for them. */
@@ -139,9 +147,9 @@ export async function removeStored(
   const { containers } = engine
   await using _lock = await containers.lock(id)
   let stored = await containers.settleEndLocked(id)
+  const { name, status } = stored.state
+  if (goesOn(stored) && !force) throw new ContainerStateError(`container ${name}`, status, 'remove', kEnded)
   if (isLive(stored)) {
-    const { name, status } = stored.state
-    if (!force) throw new ContainerStateError(`container ${name}`, status, 'remove', kEnded)
     // We hold the lock, and the state is about to go.
     const parts = { ...endParts(engine), thaw: async (paused: string) => thaw(await engine.runtime(), paused) }
     await signalStored(parts, id, kSigkill).catch((error: unknown) => {
@@ -166,7 +174,11 @@ export async function waitStored(
   try {
     const { state } = await containers.read(id)
     await using _onlooker = state.autoRemove ? await containers.onlooker(id, signal) : undefined
-    return await waitForEnd(endParts(engine), id, { signal })
+    for (;;) {
+      const stored = await waitForEnd(endParts(engine), id, { signal })
+      if (!goesOn(stored)) return stored
+      await pause(kRestartPollMs, signal)
+    }
   } catch (error) {
     const remembered = error instanceof NotFoundError ? containers.remembered(id) : undefined
     if (remembered === undefined) throw error
@@ -197,7 +209,7 @@ export function exitOf({ state, lastExit }: StoredContainer): ContainerExit {
 export function inspectionOf({ containers }: Engine, stored: StoredContainer): ContainerInspection {
   const { record, state } = stored
   const { id, createdAt, image, detached } = record
-  const { name, status, pid, error, autoRemove } = state
+  const { name, status, pid, error, autoRemove, restart } = state
   return {
     id,
     name,
@@ -212,6 +224,8 @@ export function inspectionOf({ containers }: Engine, stored: StoredContainer): C
     detached,
     autoRemove,
     ports: portsOf(stored),
+    restart: { policy: restart?.policy ?? 'no', maxRetries: restart?.maxRetries ?? 0 },
+    restartCount: restart?.count ?? 0,
     ...exitOf(stored),
   }
 }

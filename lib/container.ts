@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import { attendStarted } from './container-attendance.ts'
 import { addContainer, findOrPull } from './container-create.ts'
 import {
   type ContainerExit,
@@ -24,7 +25,7 @@ import { ContainerObservation } from './container-observed.ts'
 import { type ContainerReadyOptions, takeWaitFor } from './container-wait.ts'
 import type { ContainerStore, StoredContainer } from './containers/container-store.ts'
 import { type ContainerCreateOptions, checkCreateOptions } from './containers/create-options.ts'
-import { isLive, signalStored, stopStored } from './containers/end-stored.ts'
+import { goesOn, signalStored, stopStored } from './containers/end-stored.ts'
 import { checkContainerFilters } from './containers/filters.ts'
 import { freezeStored } from './containers/freeze-stored.ts'
 import { readLogs } from './containers/log-reader.ts'
@@ -172,7 +173,7 @@ export class Container extends ContainerObservation {
     const engine = await engineOf(options)
     const { kept, over } = splitEnded(await engine.containers.list())
     for (const id of over) engine.containers.inBackground(engine.containers.removeEnded(id))
-    return kept.filter((each) => (all || isLive(each)) && fits(each)).map((each) => inspectionOf(engine, each))
+    return kept.filter((each) => (all || goesOn(each)) && fits(each)).map((each) => inspectionOf(engine, each))
   }
 
   /** Removes all containers that do not run. @returns the ids of those. */
@@ -182,7 +183,7 @@ export class Container extends ContainerObservation {
     const engine = await engineOf(options)
     const removed: string[] = []
     for (const each of await engine.containers.list()) {
-      if (isLive(each) || !fits(each)) continue
+      if (goesOn(each) || !fits(each)) continue
       try {
         await removeStored(engine, each.record.id, { force: false, volumes: false })
         removed.push(each.record.id)
@@ -201,6 +202,7 @@ export class Container extends ContainerObservation {
    */
   async start(): Promise<void> {
     this.#ports = await startStored(this.#containers, await this.#engine.runtime(), this.id)
+    await attendStarted(this.#engine, this.id)
   }
 
   /**
@@ -303,7 +305,7 @@ export class Container extends ContainerObservation {
         if (error instanceof NotFoundError) return undefined
         throw error
       })
-      return stored === undefined || !isLive(stored)
+      return stored === undefined || !goesOn(stored)
     }
     for await (const lines of readLogs(containers.directory(this.id), query, hasEnded)) {
       for (const line of lines) {

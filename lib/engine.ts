@@ -1,5 +1,7 @@
 import { resolve } from 'node:path'
 import { env, geteuid } from 'node:process'
+import { engineAttendant, reviveRootAttendant } from './container-attendance.ts'
+import type { Attendant } from './containers/attendant.ts'
 import { ContainerStore } from './containers/container-store.ts'
 import { clearDeadContainers } from './containers/dead-containers.ts'
 import { TemplateStore } from './containers/template-store.ts'
@@ -87,6 +89,8 @@ export class Engine {
   readonly templates: TemplateStore
   /** Pulls and pushes. @internal */
   readonly transfers: Transfers
+  /** Looks after containers that this engine has started. @internal */
+  readonly attendant: Attendant
   readonly #prepared: number
   readonly #closingController = new AbortController()
   #runtime: Promise<Runtime> | undefined
@@ -99,6 +103,7 @@ export class Engine {
     this.templates = new TemplateStore(store, native)
     this.transfers = transfers
     this.#prepared = prepared
+    this.attendant = engineAttendant(this)
   }
 
   /**
@@ -120,6 +125,7 @@ export class Engine {
     const engine = new Engine(native, store, new Transfers(store, native, clients), count)
     await clearDeadContainers(engine.containers, store.repaired)
     if (store.repaired.deadSessions.length > 0) await engine.templates.removeStale()
+    await reviveRootAttendant(engine, store.repaired.attendedContainers)
     return engine
   }
 
@@ -252,6 +258,8 @@ export class Engine {
 
   async #close(): Promise<void> {
     await this.transfers.close(this.closedError())
+    this.containers.stopRestarts()
+    await this.attendant.close()
     const runtime = await this.#runtime?.catch(() => undefined)
     await runtime?.close()
     await this.containers.settle()

@@ -45,6 +45,8 @@ const NATIVE_MODULE = 'lib/launcher/native.ts'
 const NATIVE_IMPORTERS = new Set([
   // Puts the parts of an engine together, and hands the addon to those that need it.
   'lib/engine.ts',
+  // A process of its own, which takes its place before it opens an engine.
+  'lib/attendant-process.ts',
   // Locks Docker's configuration while a login changes it; there is no engine to ask.
   'lib/registry.ts',
   // A worker thread loads its own.

@@ -6,10 +6,11 @@ import { isErrno, writeFileAtomic } from '../store/atomic.ts'
 import { namesIn, statIfThere } from '../store/files.ts'
 import { acquireLock, type FileLock, type LockOptions } from '../store/lock.ts'
 import type { StoreNative } from '../store/native.ts'
+import { isSessionAlive } from '../store/session.ts'
 import type { Store } from '../store/store.ts'
 import { VolumeStore } from '../volumes/volume-store.ts'
 import { type ContainerRecord, type ContainerState, type ExitRecord, parseRecord, parseState } from './record.ts'
-import { isActive, readEnd, readExit, readIfThere } from './resolve-state.ts'
+import { type IsSessionAlive, isActive, isAttended, readEnd, readExit, readIfThere } from './resolve-state.ts'
 import { type EndedRun, eventAttributes, tellEnd } from './tell-end.ts'
 
 /** A container as it is on disk and in the process table. */
@@ -37,11 +38,15 @@ export class ContainerStore {
   readonly #background = new Set<Promise<unknown>>()
   readonly volumes: VolumeStore
   /** Containers whose ends this process is about to tell. */
+  readonly #isSessionAlive: IsSessionAlive
+  #isClosing = false
   readonly #settling = new Map<string, Promise<unknown>>()
 
   constructor(store: Store, native: StoreNative) {
     this.#store = store
     this.#native = native
+    this.#isSessionAlive = (session) =>
+      session === store.session.id ? Promise.resolve(!this.#isClosing) : isSessionAlive(store.layout, native, session)
     this.volumes = new VolumeStore(store, native)
   }
 
@@ -99,7 +104,10 @@ export class ContainerStore {
   /** As {@link settleEnd}, by who holds the container's lock: before its state is written anew, or it is removed. */
   async settleEndLocked(id: string): Promise<StoredContainer> {
     const stored = await this.read(id)
-    if (stored.ended !== undefined) await tellEnd(this.#store.events, this.directory(id), id, stored.ended)
+    if (stored.ended === undefined) return stored
+    await tellEnd(this.#store.events, this.directory(id), id, stored.ended)
+    // Without record of its end, the time of it would be another one each time that somebody looks.
+    if (stored.lastExit === undefined) await this.write(id, stored.state)
     return stored
   }
 
@@ -154,9 +162,12 @@ export class ContainerStore {
       const state = await this.#state(id)
       const record = await this.#record(id)
       if (!isActive(state)) {
+        if (state.status === 'restarting' && !(await isAttended(state, this.#isSessionAlive))) {
+          return { record, state: { ...state, status: 'exited' }, lastExit: await readExit(dir) }
+        }
         return { record, state, lastExit: state.startedAt === null ? undefined : await readExit(dir) }
       }
-      const ended = await readEnd(dir, state)
+      const ended = await readEnd(dir, state, this.#isSessionAlive)
       if (ended === undefined) return { record, state, lastExit: undefined }
       // An end without record may be that of an earlier run: somebody has started it again since we read the state.
       const isCurrent = ended.record !== undefined || (await this.#state(id)) === state
@@ -244,6 +255,11 @@ export class ContainerStore {
     return all
       .filter(({ record }) => record.volumes?.some(({ name }) => name === volume))
       .map(({ record }) => record.id)
+  }
+
+  /** Nothing of this engine is started again by itself from now on. */
+  stopRestarts(): void {
+    this.#isClosing = true
   }
 
   /** Does something that nobody waits for but {@link settle}. */

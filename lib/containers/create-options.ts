@@ -4,6 +4,7 @@ import { InvalidOptionError } from '../errors.ts'
 import { checkBoolean, checkBytes, checkNumber, checkObject } from '../options/checks.ts'
 import type { ByteQuantity } from '../options/container-options.ts'
 import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
+import { checkRestart, type RestartPolicy, type RestartState } from '../options/restart-policy.ts'
 import type { ContainerRecord, RecordedOptions } from './record.ts'
 import { toRecorded } from './recorded-options.ts'
 
@@ -35,6 +36,15 @@ export interface ContainerCreateOptions<E = unknown> extends RecordedOptions {
    * @default false
    */
   autoRemove?: boolean | undefined
+  /**
+   * When it is started again once it has ended: `'on-failure'` (also `'on-failure:5'`: five times at most), `'always'`, and
+   * `'unless-stopped'`, which differs after the host has been started anew: one that was stopped stays so. The pause before doubles
+   * from 100 ms to a minute, and begins anew after a run of ten seconds. {@link Container.stop} ends it, a signal does not. Not
+   * together with `autoRemove`.
+   *
+   * @default 'no'
+   */
+  restart?: string | RestartPolicy | undefined
   logs?: LogOptions | undefined
   /** Aborting ends the wait for what this call does. */
   signal?: AbortSignal | undefined
@@ -46,6 +56,7 @@ export interface ContainerCreateOptions<E = unknown> extends RecordedOptions {
 export type CheckedCreateOptions = Pick<ContainerRecord, 'command' | 'options' | 'detached' | 'logs'> & {
   readonly name: string | undefined
   readonly autoRemove: boolean
+  readonly restart: RestartState | undefined
 }
 
 const kOneCallOnly = [
@@ -70,7 +81,7 @@ export function checkCreateOptions(options: ContainerCreateOptions): CheckedCrea
   for (const name of kOneCallOnly) {
     if (name in options) throw new InvalidOptionError(name, 'no such option here', options[name as 'name'], kUseRun)
   }
-  const { command, name, platform, detached, autoRemove, logs, signal, engine, ...rest } = options
+  const { command, name, platform, detached, autoRemove, restart, logs, signal, engine, ...rest } = options
   // Also names that are not known.
   const { ports } = normalizeContainerOptions(command, { ...rest, name, platform, signal })
   if (detached === true && ports.length > 0) throw new InvalidOptionError('ports', 'none', rest.ports, kNoDetachedPorts)
@@ -81,12 +92,19 @@ export function checkCreateOptions(options: ContainerCreateOptions): CheckedCrea
     detached: checkBoolean('detached', detached, false),
     autoRemove: checkBoolean('autoRemove', autoRemove, false),
     logs: checkLogs(logs),
+    restart: checkRestartOf(restart, autoRemove === true),
     name,
   }
 }
 
 const kNoDetachedPorts =
   'a detached container goes on without this process, which relays its ports: leave detached out, or reach it by container.connect()'
+function checkRestartOf(value: unknown, autoRemove: boolean): RestartState | undefined {
+  const restart = checkRestart(value)
+  if (restart === undefined || !autoRemove) return restart
+  throw new InvalidOptionError('restart', "'no' together with 'autoRemove'", value, 'leave one of the two out')
+}
+
 const kUseRun = 'Container.run() takes it; output of other containers is read with logs()'
 
 function checkLogs(value: LogOptions | undefined): ContainerRecord['logs'] {

@@ -4,6 +4,7 @@ import { orAborted } from '../async/or-aborted.ts'
 import { ContainerStateError, NotFoundError } from '../errors.ts'
 import type { Native } from '../launcher/native.ts'
 import { isErrno } from '../store/atomic.ts'
+import { readBootId } from '../store/container-state.ts'
 import { pause } from '../store/lock.ts'
 import type { ContainerStore, StoredContainer } from './container-store.ts'
 import { openFirstProcess } from './first-process.ts'
@@ -35,6 +36,11 @@ export function isLive({ state }: StoredContainer): boolean {
   return isActive(state)
 }
 
+/** Whether there is more to come of a container by itself: it has processes, or will have some. */
+export function goesOn(stored: StoredContainer): boolean {
+  return isLive(stored) || stored.state.status === 'restarting'
+}
+
 /**
  * Sends a signal to the first process of a container. What is frozen gets it when it goes on; SIGKILL ends that too.
  *
@@ -58,7 +64,7 @@ export async function signalStored(parts: EndParts, id: string, signal: number):
  */
 export async function stopStored(parts: EndParts, id: string, settings: StopSettings): Promise<void> {
   settings.signal?.throwIfAborted()
-  const stored = await parts.containers.read(id)
+  const stored = await endRestarts(parts.containers, id, settings.signal)
   if (!isLive(stored)) return
   await ignoreRemoval(parts.containers, id, async () => {
     // Or it would be gone before all is told.
@@ -74,6 +80,25 @@ export async function stopStored(parts: EndParts, id: string, settings: StopSett
     await waitForEnd(parts, id, { signal: settings.signal, pid: stored.state.pid })
     await tellStop(parts.containers, stored)
   })
+}
+
+/** Before anything else: it must not be started again while it is being stopped. */
+async function endRestarts(
+  containers: ContainerStore,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<StoredContainer> {
+  const seen = await containers.read(id)
+  if (seen.state.restart === undefined || !goesOn(seen)) return seen
+  await using _lock = await containers.lock(id, { signal })
+  const stored = await containers.settleEndLocked(id)
+  const { state } = stored
+  if (state.restart === undefined || !goesOn(stored)) return stored
+  const restart = { ...state.restart, dueMs: null, stoppedIn: await readBootId() }
+  const stopped = { ...state, restart, status: state.status === 'restarting' ? ('exited' as const) : state.status }
+  await containers.write(id, stopped)
+  if (state.status === 'restarting') await containers.tell(stored, 'stop')
+  return { ...stored, state: stopped }
 }
 
 /** After its end, which may be untold yet. */

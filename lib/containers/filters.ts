@@ -22,7 +22,7 @@ export interface ContainerFilters {
 }
 
 const kNames = ['status', 'name', 'id', 'label', 'exitCode', 'ancestor'] as const
-const kStatuses: readonly ContainerStatus[] = ['created', 'running', 'paused', 'exited']
+const kStatuses: readonly ContainerStatus[] = ['created', 'running', 'paused', 'restarting', 'exited']
 
 /** @returns whether a container fits. @throws {InvalidOptionError} */
 export function checkContainerFilters(filters: ContainerFilters | undefined): (container: StoredContainer) => boolean {

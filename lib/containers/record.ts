@@ -4,9 +4,10 @@ import type { ImageRunConfig } from '../oci/merge-config.ts'
 import type { ContainerVolume } from '../oci/volume-mounts.ts'
 import type { ContainerOptions } from '../options/container-options.ts'
 import type { PublishedPort } from '../options/port-options.ts'
+import type { RestartState } from '../options/restart-policy.ts'
 
 /** States of a container, in Docker's words. */
-export type ContainerStatus = 'created' | 'running' | 'paused' | 'exited'
+export type ContainerStatus = 'created' | 'running' | 'paused' | 'restarting' | 'exited'
 
 /** Options that a container keeps: those of a run that are data and concern more than one call. */
 export type RecordedOptions = Omit<
@@ -78,6 +79,10 @@ export interface ContainerState {
   readonly autoRemove: boolean
   /** What the host has of its ports while it runs. */
   readonly ports?: readonly PublishedPort[]
+  /** When it is started again by itself. Absent: never. */
+  readonly restart?: RestartState | undefined
+  /** Session of the engine that looks after it; `null` where it is detached. Absent: there is nothing to look after. */
+  readonly owner?: string | null | undefined
 }
 
 const recordSchema = v.looseObject({
@@ -97,8 +102,17 @@ const recordSchema = v.looseObject({
   logs: v.object({ maxBytes: v.number(), maxFiles: v.number() }),
 })
 
+const restartSchema = v.object({
+  policy: v.picklist(['on-failure', 'always', 'unless-stopped']),
+  maxRetries: v.number(),
+  count: v.number(),
+  delayMs: v.number(),
+  dueMs: v.nullable(v.number()),
+  stoppedIn: v.nullable(v.string()),
+})
+
 const stateSchema = v.looseObject({
-  status: v.picklist(['created', 'running', 'paused', 'exited']),
+  status: v.picklist(['created', 'running', 'paused', 'restarting', 'exited']),
   name: v.string(),
   content: v.array(v.string()),
   pid: v.nullable(v.number()),
@@ -111,6 +125,8 @@ const stateSchema = v.looseObject({
   oomKilled: v.boolean(),
   error: v.nullable(v.string()),
   autoRemove: v.boolean(),
+  restart: v.optional(restartSchema),
+  owner: v.optional(v.nullable(v.string())),
 })
 
 /** @returns `undefined` for anything that is no record: files of this directory are ours, but a disk may lose bytes. */

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isLauncher, processStatus } from '../host/process-status.ts'
 import { signalName } from '../oci/signals.ts'
+import { nextRestart, type RestartState } from '../options/restart-policy.ts'
 import { isErrno } from '../store/atomic.ts'
 import { readBootId } from '../store/container-state.ts'
 import { type ExitRecord, parseExitRecord } from './record.ts'
@@ -13,11 +14,14 @@ export interface ProcessState {
   readonly pid?: number | null | undefined
   readonly startTimeTicks?: number | null | undefined
   readonly bootId?: string | null | undefined
+  readonly startedAt?: string | null | undefined
+  readonly restart?: RestartState | undefined
+  readonly owner?: string | null | undefined
 }
 
 /** What an end changes in a state. */
 export interface EndedState {
-  readonly status: 'exited'
+  readonly status: 'exited' | 'restarting'
   readonly pid: null
   readonly startTimeTicks: null
   readonly bootId: null
@@ -25,7 +29,11 @@ export interface EndedState {
   readonly exitCode: number
   readonly killSignal: string | null
   readonly oomKilled: boolean
+  readonly restart?: RestartState | undefined
 }
+
+/** Tells whether the engine of a session lives. */
+export type IsSessionAlive = (session: string) => Promise<boolean>
 
 /** Whether a state says that there are processes. */
 export function isActive({ status }: ProcessState): boolean {
@@ -41,6 +49,7 @@ export function isActive({ status }: ProcessState): boolean {
 export async function readEnd(
   dir: string,
   state: ProcessState,
+  isSessionAlive: IsSessionAlive,
 ): Promise<{ end: EndedState; record: ExitRecord | undefined } | undefined> {
   let record = await readExit(dir)
   if (record?.pid !== state.pid) {
@@ -49,7 +58,21 @@ export async function readEnd(
     record = await readExit(dir)
     if (record?.pid !== state.pid) record = undefined
   }
-  return { end: endOf(record), record }
+  return { end: await withPolicy(state, endOf(record), isSessionAlive), record }
+}
+
+/** Whether somebody looks after a container: who started it, as long as that lives, or else the attendant of the root. */
+export async function isAttended({ owner }: ProcessState, isSessionAlive: IsSessionAlive): Promise<boolean> {
+  return typeof owner !== 'string' || (await isSessionAlive(owner))
+}
+
+/** One that is to be started again is not at its end. Everybody comes to the same result, before anything is done about it. */
+async function withPolicy(state: ProcessState, end: EndedState, isSessionAlive: IsSessionAlive): Promise<EndedState> {
+  if (state.restart === undefined || !(await isAttended(state, isSessionAlive))) return end
+  const finishedMs = Date.parse(end.finishedAt)
+  const startedMs = Date.parse(state.startedAt ?? end.finishedAt)
+  const restart = nextRestart(state.restart, { exitCode: end.exitCode, startedMs, finishedMs })
+  return restart === undefined ? end : { ...end, status: 'restarting', restart }
 }
 
 /** The launcher's record of the last end; `undefined` where there is none. */

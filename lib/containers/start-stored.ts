@@ -23,7 +23,7 @@ import type { ContainerRecord, ContainerState } from './record.ts'
 import { toOptions } from './recorded-options.ts'
 import { superviseChild } from './supervise.ts'
 
-const kStartable = ['created', 'exited'] as const
+const kStartable = ['created', 'exited', 'restarting'] as const
 /** -1 as the kernel reads it. */
 const kKeepGroup = 0xffffffff
 
@@ -41,7 +41,41 @@ export async function startStored(
 ): Promise<readonly PublishedPort[]> {
   await using _lock = await containers.lock(id)
   const stored = await containers.settleEndLocked(id)
-  const { state } = stored
+  const { restart } = stored.state
+  // Who starts it by hand begins to count anew.
+  const fresh = restart && { ...restart, count: 0, delayMs: 0, dueMs: null, stoppedIn: null }
+  return await startLocked(containers, runtime, withRestart(stored, fresh))
+}
+
+/**
+ * Starts a container again by its policy, unless somebody has started, stopped or removed it since.
+ *
+ * @param dueMs - of the restart that is meant
+ */
+export async function restartStored(
+  containers: ContainerStore,
+  runtime: Runtime,
+  id: string,
+  dueMs: number | null,
+): Promise<void> {
+  await using _lock = await containers.lock(id)
+  const stored = await containers.settleEndLocked(id)
+  const { status, restart } = stored.state
+  if (status !== 'restarting' || restart?.dueMs !== dueMs) return
+  await startLocked(containers, runtime, withRestart(stored, { ...restart, dueMs: null }))
+}
+
+function withRestart(stored: StoredContainer, restart: ContainerState['restart']): StoredContainer {
+  return restart === undefined ? stored : { ...stored, state: { ...stored.state, restart } }
+}
+
+async function startLocked(
+  containers: ContainerStore,
+  runtime: Runtime,
+  stored: StoredContainer,
+): Promise<readonly PublishedPort[]> {
+  const { state, record } = stored
+  const { id } = record
   if (!kStartable.some((status) => status === state.status)) {
     throw new ContainerStateError(`container ${state.name}`, state.status, 'start', kStartable)
   }
@@ -103,10 +137,8 @@ async function startProgram(
       beforeProgram: async (made) => {
         // Before the program runs: whoever is killed from here on leaves a state that tells what there is to look after.
         await containers.clearExit(record.id)
-        await containers.write(
-          record.id,
-          await runningState(ports.length === 0 ? state : { ...state, ports }, made.child.pid),
-        )
+        const running = await runningState(state, made.child.pid, ownerOf(runtime, record))
+        await containers.write(record.id, ports.length === 0 ? running : { ...running, ports })
         await handOver(runtime, record, dir, made, output)
       },
     })
@@ -181,7 +213,12 @@ function oomFiles(cgroup: Cgroup, isUnified: boolean): string[] {
   }
 }
 
-async function runningState(state: ContainerState, pid: number): Promise<ContainerState> {
+/** A detached container has the root's attendant; any other one, us. */
+function ownerOf({ store }: Runtime, { detached }: ContainerRecord): string | null {
+  return detached ? null : store.session.id
+}
+
+async function runningState(state: ContainerState, pid: number, owner: string | null): Promise<ContainerState> {
   const status = await processStatus(pid)
   return {
     ...state,
@@ -195,6 +232,7 @@ async function runningState(state: ContainerState, pid: number): Promise<Contain
     killSignal: null,
     oomKilled: false,
     error: null,
+    owner,
   }
 }
 
@@ -207,7 +245,8 @@ async function noteFailure(
   const message = error instanceof Error ? error.message : String(error)
   try {
     await containers.clearExit(record.id)
-    await containers.write(record.id, { ...state, exitCode, error: message })
+    const status = state.status === 'restarting' ? 'exited' : state.status
+    await containers.write(record.id, { ...state, status, exitCode, error: message })
   } catch {
     // The reason why it did not start says more; a state that says 'running' is seen through by its process.
   }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { isDigest } from '../oci/digest.ts'
+import type { RestartState } from '../options/restart-policy.ts'
 import { isErrno } from './atomic.ts'
 
 /** The fields of `containers/<id>/state.json` that the store itself reads; the rest passes through unchanged. */
@@ -15,6 +16,9 @@ const containerStateSchema = v.looseObject({
   /** Content that must not be swept: the image's manifest and its layers. */
   content: v.optional(v.array(v.pipe(v.string(), v.check(isDigest)))),
   startedAt: v.optional(v.nullable(v.string())),
+  /** Its restart policy, and the session that looks after it. */
+  restart: v.optional(v.custom<RestartState>((value) => typeof value === 'object' && value !== null)),
+  owner: v.optional(v.nullable(v.string())),
   /** Whether the container is removed once it has ended. */
   autoRemove: v.optional(v.boolean()),
 })

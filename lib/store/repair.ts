@@ -8,7 +8,7 @@ import { readContainerState } from './container-state.ts'
 import type { StoreLayout } from './layout.ts'
 import { FileLock, openLockFile, tryLockExisting } from './lock.ts'
 import type { StoreNative } from './native.ts'
-import type { Session } from './session.ts'
+import { isSessionAlive, type Session } from './session.ts'
 
 const kMaxNoteBytes = 1024 * 1024
 
@@ -28,6 +28,8 @@ export interface RepairReport {
   readonly exitedContainers: readonly string[]
   /** Ids of containers that do not run, and of those what is to be removed once it has ended. */
   readonly idleContainers: readonly { readonly id: string; readonly isOver: boolean }[]
+  /** Ids of containers that are started again by themselves. */
+  readonly attendedContainers: readonly string[]
   /** Paths in tmp/ that the caller deletes: what dead sessions left there, and their directories. */
   readonly trash: readonly string[]
 }
@@ -61,11 +63,13 @@ export async function repairStore(parts: {
   for (const name of tmpNames) {
     if (!live.has(name.split('.')[0] ?? '')) trash.push(join(layout.tmp, name))
   }
-  const containers = await repairContainers(parts)
+  const attendedContainers: string[] = []
+  const containers = await repairContainers(parts, attendedContainers)
   return {
     deadSessions,
     exitedContainers: containers.filter(({ isNew }) => isNew).map(({ id }) => id),
     idleContainers: containers,
+    attendedContainers,
     trash,
   }
 }
@@ -99,17 +103,20 @@ interface IdleContainer {
   readonly isNew: boolean
 }
 
-async function repairContainers(parts: {
-  layout: StoreLayout
-  native: StoreNative
-  session: Session
-  events: EventLog
-}): Promise<IdleContainer[]> {
+async function repairContainers(
+  parts: {
+    layout: StoreLayout
+    native: StoreNative
+    session: Session
+    events: EventLog
+  },
+  attended: string[],
+): Promise<IdleContainer[]> {
   const ids = await readdir(parts.layout.containers)
   const idle: IdleContainer[] = []
   await Promise.all(
     ids.map(async (id) => {
-      const found = await repairContainer(parts, id)
+      const found = await repairContainer(parts, id, attended)
       if (found !== undefined) idle.push(found)
     }),
   )
@@ -119,24 +126,34 @@ async function repairContainers(parts: {
 async function repairContainer(
   parts: { layout: StoreLayout; native: StoreNative; session: Session; events: EventLog },
   id: string,
+  attended: string[],
 ): Promise<IdleContainer | undefined> {
   const { layout, native, session, events } = parts
   const dir = join(layout.containers, id)
   const path = join(dir, 'state.json')
   const before = await readContainerState(path)
   if (before === undefined) return undefined
+  if (before.restart !== undefined) attended.push(id)
   const isOver = before.autoRemove === true
   if (!isActive(before)) return { id, isNew: false, isOver: isOver && before.status === 'exited' }
-  if ((await readEnd(dir, before)) === undefined) return undefined
+  const isAlive = (id: string): Promise<boolean> => isOpen(parts, id)
+  if ((await readEnd(dir, before, isAlive)) === undefined) return undefined
   // Who holds it is about to write a state of its own.
   await using lock = await tryLockContainer(native, dir)
   if (lock === undefined) return undefined
   const state = await readContainerState(path)
-  const ended = state === undefined || !isActive(state) ? undefined : await readEnd(dir, state)
+  const ended = state === undefined || !isActive(state) ? undefined : await readEnd(dir, state, isAlive)
   if (state === undefined || ended === undefined) return undefined
   await tellEnd(events, dir, id, { state, end: ended.end })
   await writeFileAtomic(session.tmpPath('state'), path, `${JSON.stringify({ ...state, ...ended.end })}\n`)
   return { id, isNew: true, isOver }
+}
+
+function isOpen(
+  { layout, native, session }: { layout: StoreLayout; native: StoreNative; session: Session },
+  id: string,
+): Promise<boolean> {
+  return id === session.id ? Promise.resolve(true) : isSessionAlive(layout, native, id)
 }
 
 async function tryLockContainer(native: StoreNative, dir: string): Promise<FileLock | undefined> {

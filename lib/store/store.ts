@@ -57,7 +57,13 @@ export class Store {
   readonly #unpacker: LazyUnpacker
   readonly #hasOwnUnpacker: boolean
   readonly #background = new Set<Promise<void>>()
-  #repaired: RepairReport = { deadSessions: [], exitedContainers: [], idleContainers: [], trash: [] }
+  #repaired: RepairReport = {
+    deadSessions: [],
+    exitedContainers: [],
+    idleContainers: [],
+    attendedContainers: [],
+    trash: [],
+  }
 
   private constructor(layout: StoreLayout, session: Session, options: StoreOptions) {
     const { native } = options

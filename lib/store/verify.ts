@@ -46,7 +46,7 @@ const kRootNames = new Set([
   'templates',
   'store.json',
 ])
-const kLockNames = /^(?:images|containers|unsynced|blob-(?:[0-9a-f]{64}|[0-9a-f]{128}))\.lock$/
+const kLockNames = /^(?:images|containers|unsynced|attendant|blob-(?:[0-9a-f]{64}|[0-9a-f]{128}))\.lock$/
 
 /**
  * Walks everything in a root and compares it with what the store promises. Nothing is changed. Nobody adds or removes images

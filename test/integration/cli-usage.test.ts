@@ -60,7 +60,7 @@ test('wrong flags and arguments', async (t) => {
     ['create', 1, /'wherry create' needs an image/],
     ['run -itd alpine', 125, /'--interactive' is not supported for containers in the background/],
     ['run -d --timeout 3 alpine', 125, /'--timeout' is not supported for containers in the background/],
-    ['run -d --restart always alpine', 125, /Docker's '--restart' is not supported/],
+    ['run --restart always alpine', 125, /'--restart' needs '-d'/],
     ['run -d --log-opt tag=x alpine', 125, /'--log-opt tag=x' is not supported/],
     ['run --log-opt max-size=1m alpine', 125, /'--log-opt' needs '-d'/],
     ['start -a x', 125, /Docker's '--attach' is not supported/],

@@ -10,7 +10,7 @@ import { firstLine, linesOf, untilTerm } from './lasting.ts'
 
 const fixture = useFixture()
 
-const kStates = ['created', 'running', 'paused', 'exited', 'removed'] as const
+const kStates = ['created', 'running', 'paused', 'restarting', 'exited', 'removed'] as const
 type State = (typeof kStates)[number]
 
 /** The state afterwards, or those in which the method would work. */
@@ -22,20 +22,21 @@ interface Method {
   outcomes: Record<Exclude<State, 'removed'>, Outcome>
 }
 
-const kStartable = ['created', 'exited'] as const
+const kStartable = ['created', 'exited', 'restarting'] as const
+const kEnded = ['created', 'exited'] as const
 const kLive = ['running', 'paused'] as const
 
 const kMethods: readonly Method[] = [
   {
     name: 'start',
     call: (container) => container.start(),
-    outcomes: { created: 'running', running: kStartable, paused: kStartable, exited: 'running' },
+    outcomes: { created: 'running', running: kStartable, paused: kStartable, restarting: 'running', exited: 'running' },
   },
   {
     // As Docker: to stop what does not run is no error; what is paused goes on to hear its stop signal.
     name: 'stop',
     call: (container) => container.stop(),
-    outcomes: { created: 'created', running: 'exited', paused: 'exited', exited: 'exited' },
+    outcomes: { created: 'created', running: 'exited', paused: 'exited', restarting: 'exited', exited: 'exited' },
   },
   {
     name: 'kill',
@@ -43,27 +44,39 @@ const kMethods: readonly Method[] = [
       await container.kill()
       await container.wait()
     },
-    outcomes: { created: kLive, running: 'exited', paused: 'exited', exited: kLive },
+    outcomes: { created: kLive, running: 'exited', paused: 'exited', restarting: kLive, exited: kLive },
   },
   {
     name: 'kill with a signal that is ignored',
     call: (container) => container.kill('SIGUSR1'),
-    outcomes: { created: kLive, running: 'running', paused: 'paused', exited: kLive },
+    outcomes: { created: kLive, running: 'running', paused: 'paused', restarting: kLive, exited: kLive },
   },
   {
     name: 'restart',
     call: (container) => container.restart(),
-    outcomes: { created: 'running', running: 'running', paused: 'running', exited: 'running' },
+    outcomes: { created: 'running', running: 'running', paused: 'running', restarting: 'running', exited: 'running' },
   },
   {
     name: 'pause',
     call: (container) => container.pause(),
-    outcomes: { created: ['running'], running: 'paused', paused: ['running'], exited: ['running'] },
+    outcomes: {
+      created: ['running'],
+      running: 'paused',
+      paused: ['running'],
+      restarting: ['running'],
+      exited: ['running'],
+    },
   },
   {
     name: 'resume',
     call: (container) => container.resume(),
-    outcomes: { created: ['paused'], running: ['paused'], paused: 'running', exited: ['paused'] },
+    outcomes: {
+      created: ['paused'],
+      running: ['paused'],
+      paused: 'running',
+      restarting: ['paused'],
+      exited: ['paused'],
+    },
   },
   {
     // For one that was never started at once, as Docker's default condition `not-running`: nothing says that anybody will.
@@ -73,17 +86,17 @@ const kMethods: readonly Method[] = [
       if (status === 'created' || status === 'exited') return container.wait()
       await assert.rejects(container.wait({ signal: AbortSignal.timeout(20) }), { name: 'TimeoutError' })
     },
-    outcomes: { created: 'created', running: 'running', paused: 'paused', exited: 'exited' },
+    outcomes: { created: 'created', running: 'running', paused: 'paused', restarting: 'restarting', exited: 'exited' },
   },
   {
     name: 'remove',
     call: (container) => container.remove(),
-    outcomes: { created: 'removed', running: kStartable, paused: kStartable, exited: 'removed' },
+    outcomes: { created: 'removed', running: kEnded, paused: kEnded, restarting: kEnded, exited: 'removed' },
   },
   {
     name: 'remove by force',
     call: (container) => container.remove({ force: true }),
-    outcomes: { created: 'removed', running: 'removed', paused: 'removed', exited: 'removed' },
+    outcomes: { created: 'removed', running: 'removed', paused: 'removed', restarting: 'removed', exited: 'removed' },
   },
   {
     name: 'rename',
@@ -91,42 +104,57 @@ const kMethods: readonly Method[] = [
       await container.rename(`other-${container.id.slice(0, 12)}`)
       assert.equal((await container.inspect()).name, `other-${container.id.slice(0, 12)}`)
     },
-    outcomes: { created: 'created', running: 'running', paused: 'paused', exited: 'exited' },
+    outcomes: { created: 'created', running: 'running', paused: 'paused', restarting: 'restarting', exited: 'exited' },
   },
   {
     name: 'inspect',
     call: (container) => container.inspect(),
-    outcomes: { created: 'created', running: 'running', paused: 'paused', exited: 'exited' },
+    outcomes: { created: 'created', running: 'running', paused: 'paused', restarting: 'restarting', exited: 'exited' },
   },
   {
     name: 'logs',
     call: async (container) => {
       const { status } = await container.inspect()
-      const expected = { created: [], running: ['ready'], paused: ['ready'], exited: ['ready', 'got 15'] }
+      const expected = {
+        created: [],
+        running: ['ready'],
+        paused: ['ready'],
+        restarting: [],
+        exited: ['ready', 'got 15'],
+      }
       assert.deepEqual(await linesOf(container), expected[status])
     },
-    outcomes: { created: 'created', running: 'running', paused: 'paused', exited: 'exited' },
+    outcomes: { created: 'created', running: 'running', paused: 'paused', restarting: 'restarting', exited: 'exited' },
   },
   {
     name: 'top',
     call: (container) => container.top(),
-    outcomes: { created: kLive, running: 'running', paused: 'paused', exited: kLive },
+    outcomes: { created: kLive, running: 'running', paused: 'paused', restarting: kLive, exited: kLive },
   },
   {
     name: 'stats',
     call: (container) => container.stats({ overMs: 0 }),
-    outcomes: { created: kLive, running: 'running', paused: 'paused', exited: kLive },
+    outcomes: { created: kLive, running: 'running', paused: 'paused', restarting: kLive, exited: kLive },
   },
   {
     name: 'exec and leave it there',
     call: (container) => container.execDetached(['sleep', '1000']),
-    outcomes: { created: ['running'], running: 'running', paused: ['running'], exited: ['running'] },
+    outcomes: {
+      created: ['running'],
+      running: 'running',
+      paused: ['running'],
+      restarting: ['running'],
+      exited: ['running'],
+    },
   },
 ]
 
 async function make(state: State, detached: boolean): Promise<Container> {
-  const container = await Container.create(fixture.image, { engine: fixture.engine, command: untilTerm(), detached })
-  if (state !== 'created') {
+  const { engine, image } = fixture
+  const restart = state === 'restarting' ? 'always' : 'no'
+  const container = await Container.create(image, { engine, command: untilTerm(), detached, restart })
+  if (state === 'restarting') await pretendRestarting(container)
+  else if (state !== 'created') {
     await container.start()
     await firstLine(container)
   }
@@ -134,6 +162,16 @@ async function make(state: State, detached: boolean): Promise<Container> {
   if (state === 'exited') await container.stop()
   if (state === 'removed') await container.remove({ force: true })
   return container
+}
+
+/** As after many restarts, when the next one is a minute away. */
+async function pretendRestarting({ id }: Container): Promise<void> {
+  const { containers, store } = fixture.engine
+  await using _lock = await containers.lock(id)
+  const { record, state } = await containers.read(id)
+  const restart = state.restart && { ...state.restart, delayMs: 60_000, dueMs: Date.now() + 60_000 }
+  const owner = record.detached ? null : store.session.id
+  await containers.write(id, { ...state, status: 'restarting', restart, owner })
 }
 
 async function stateOf(container: Container): Promise<State> {

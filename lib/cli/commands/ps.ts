@@ -86,6 +86,8 @@ export function statusText(container: ContainerInspection, nowMs: number): strin
   const { status, startedAt, finishedAt, exitCode } = container
   if (status === 'created') return 'Created'
   if (status === 'exited') return `Exited (${exitCode ?? 'unknown'}) ${humanSince(finishedAt ?? undefined, nowMs)}`
+  if (status === 'restarting')
+    return `Restarting (${exitCode ?? 'unknown'}) ${humanSince(finishedAt ?? undefined, nowMs)}`
   const up = startedAt === null ? 'Up' : `Up ${humanDuration(nowMs - Date.parse(startedAt))}`
   return status === 'paused' ? `${up} (Paused)` : up
 }

@@ -47,6 +47,11 @@ async function run(cli: Cli, words: readonly string[], flags: RunCommandFlags): 
       exitCode: kFlagError,
     })
   }
+  if ((flags.restart ?? 'no') !== 'no') {
+    throw new CliError("The flag '--restart' needs '-d': in the foreground a container is removed when it ends.", {
+      exitCode: kFlagError,
+    })
+  }
   const options = { ...toRunOptions(flags, await readRunFiles(flags)), ...streamsOf(cli, flags) }
   await cli.withEngine(async (engine, library) => {
     const { image, command } = await sourceOf(cli, engine, library, words, flags)

@@ -11,13 +11,14 @@ import { type RunFiles, toRunOptions } from './run-options.ts'
  */
 export function toCreateOptions(flags: RunFlags, files: RunFiles): CreateOptions {
   refuse(flags, ['interactive', 'tty', 'timeout', 'publish'])
-  const { stopSignal, stopTimeout, rm, logOpt } = flags
+  const { stopSignal, stopTimeout, rm, restart, logOpt } = flags
   return {
     ...(toRunOptions(flags, files) as CreateOptions),
     detached: true,
     autoRemove: rm === true,
     ...(stopSignal === undefined ? {} : { stopSignal }),
     ...(stopTimeout === undefined ? {} : { stopTimeoutMs: stopTimeout * 1000 }),
+    ...(restart === undefined ? {} : { restart }),
     ...(logOpt === undefined ? {} : { logs: logOptions(logOpt) }),
   }
 }

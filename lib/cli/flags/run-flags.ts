@@ -48,6 +48,7 @@ export interface RunFlags {
   stopTimeout?: number
   timeout?: number
   logOpt?: string[]
+  restart?: string
   limits?: 'strict' | 'best-effort'
 }
 
@@ -81,6 +82,7 @@ function addProcessFlags(command: Command): void {
       'time from that signal to SIGKILL (default: 10 in the background)',
       parseSeconds,
     )
+    .option('--restart <policy>', 'in the background: no, on-failure[:count], always or unless-stopped')
     .option('--log-opt <name=value>', 'in the background: max-size such as 20m, max-file; repeatable', collect)
 }
 

@@ -8,7 +8,6 @@ export const kUnsupported: readonly (readonly [flags: string, reason: string])[]
   ['-a, --attach <stream>', "standard output and error are attached, or with '-d' neither"],
   ['--detach-keys <keys>', kNoAttach],
   ['--sig-proxy <boolean>', 'signals are always passed on'],
-  ['--restart <policy>', 'containers are not started again by themselves yet'],
   ['-P, --publish-all', 'name the ports with -p'],
   ['--expose <port>', kNoNetworks],
   ['--ip <address>', kNoNetworks],

@@ -215,7 +215,14 @@ test('a file of users', () => {
 
 test('run -d and create: what containers in the background have', () => {
   const files = { env: {}, seccomp: undefined, cwd: '/' }
-  const flags = { name: 'web', rm: true, stopTimeout: 3, stopSignal: 'INT', logOpt: ['max-size=1m', 'max-file=2'] }
+  const flags = {
+    name: 'web',
+    rm: true,
+    stopTimeout: 3,
+    stopSignal: 'INT',
+    restart: 'always',
+    logOpt: ['max-size=1m', 'max-file=2'],
+  }
   assert.deepEqual(toCreateOptions(flags, files), {
     env: {},
     name: 'web',
@@ -223,6 +230,7 @@ test('run -d and create: what containers in the background have', () => {
     autoRemove: true,
     stopSignal: 'INT',
     stopTimeoutMs: 3000,
+    restart: 'always',
     logs: { maxSize: '1m', maxFiles: 2 },
   })
   refused(() => toCreateOptions({ tty: true }, files), /'--tty' is not supported/)

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+import { setTimeout as delay } from 'node:timers/promises'
+import { debuglog } from 'node:util'
+import { NotFoundError } from '../errors.ts'
+import { returnsWithHost } from '../options/restart-policy.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import { readBootId } from '../store/container-state.ts'
+import type { StoredContainer } from './container-store.ts'
+import { type EndParts, isLive, waitForEnd } from './end-stored.ts'
+import { restartStored, startStored } from './start-stored.ts'
+
+const debug = debuglog('wherry-attendant')
+/** After something failed that has nothing to do with the container. */
+const kRetryMs = 1_000
+
+/** What an attendant needs. */
+export interface AttendantParts extends EndParts {
+  readonly runtime: () => Promise<Runtime>
+}
+
+/**
+ * Looks after containers that are not left to themselves: starts them again by their policy. The process that started a container does
+ * so, or for those that are detached, the one attendant of the root.
+ */
+export class Attendant {
+  readonly #parts: AttendantParts
+  readonly #isOurs: (stored: StoredContainer) => boolean
+  readonly #stop = new AbortController()
+  /** Containers that are attended, each with what makes it be looked at anew. */
+  readonly #attended = new Map<string, { wake: () => void; done: Promise<void> }>()
+
+  /** @param isOurs - whether a container is for this attendant */
+  constructor(parts: AttendantParts, isOurs: (stored: StoredContainer) => boolean) {
+    this.#parts = parts
+    this.#isOurs = isOurs
+  }
+
+  /** Resolves when nothing is attended any more. */
+  async idle(): Promise<void> {
+    while (this.#attended.size > 0) await Promise.all([...this.#attended.values()].map(({ done }) => done))
+  }
+
+  /** How many containers are attended. */
+  get count(): number {
+    return this.#attended.size
+  }
+
+  /** Attends a container from now on, until it has ended for good; one that is attended is looked at anew. */
+  attend(id: string): void {
+    if (this.#stop.signal.aborted) return
+    const known = this.#attended.get(id)
+    if (known !== undefined) {
+      known.wake()
+      return
+    }
+    const waker = new Waker()
+    const done = this.#attend(id, waker).finally(() => this.#attended.delete(id))
+    this.#attended.set(id, { wake: () => waker.wake(), done })
+  }
+
+  /** Lets go of all; they stay as they are. */
+  async close(): Promise<void> {
+    this.#stop.abort(new Error('The attendant ends.'))
+    await this.idle()
+  }
+
+  async #attend(id: string, waker: Waker): Promise<void> {
+    const { signal } = this.#stop
+    while (!signal.aborted) {
+      try {
+        if (!(await this.#oneStep(id, waker))) return
+      } catch (error) {
+        if (signal.aborted || error instanceof NotFoundError) return
+        debug('%s: %s', id, error)
+        await delay(kRetryMs, undefined, { signal }).catch(() => undefined)
+      }
+    }
+  }
+
+  /** @returns whether there is more to attend. */
+  async #oneStep(id: string, waker: Waker): Promise<boolean> {
+    const { containers } = this.#parts
+    const stored = await containers.settleEnd(id)
+    if (!this.#isOurs(stored)) return false
+    const { signal } = this.#stop
+    if (isLive(stored)) {
+      await waitForEnd(this.#parts, id, { signal, pid: stored.state.pid })
+      return true
+    }
+    if (stored.state.status === 'exited' && returnsWithHost(stored.state.restart, await readBootId())) {
+      await startStored(containers, await this.#parts.runtime(), id)
+      return true
+    }
+    if (stored.state.status !== 'restarting') return false
+    const leftMs = (stored.state.restart?.dueMs ?? 0) - Date.now()
+    if (leftMs > 0) await waker.sleep(leftMs, signal)
+    if (leftMs <= 0) await this.#restart(id, stored)
+    return true
+  }
+
+  async #restart(id: string, stored: StoredContainer): Promise<void> {
+    await restartStored(this.#parts.containers, await this.#parts.runtime(), id, stored.state.restart?.dueMs ?? null)
+  }
+}
+
+/** A sleep that may be cut short. */
+class Waker {
+  #controller = new AbortController()
+
+  wake(): void {
+    this.#controller.abort()
+  }
+
+  async sleep(ms: number, signal: AbortSignal): Promise<void> {
+    this.#controller = new AbortController()
+    const wake = (): void => this.wake()
+    signal.addEventListener('abort', wake, { once: true })
+    await delay(ms, undefined, { signal: this.#controller.signal }).catch(() => undefined)
+    signal.removeEventListener('abort', wake)
+  }
+}
