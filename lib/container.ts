@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import { ContainerAttachments } from './container-attach.ts'
 import { attendStarted } from './container-attendance.ts'
 import { addContainer, findOrPull } from './container-create.ts'
 import {
@@ -21,7 +22,6 @@ import {
   stopSettings,
   waitStored,
 } from './container-management.ts'
-import { ContainerObservation } from './container-observed.ts'
 import { type ContainerReadyOptions, takeWaitFor } from './container-wait.ts'
 import type { ContainerStore, StoredContainer } from './containers/container-store.ts'
 import { type ContainerCreateOptions, checkCreateOptions } from './containers/create-options.ts'
@@ -30,6 +30,7 @@ import { checkContainerFilters } from './containers/filters.ts'
 import { freezeStored } from './containers/freeze-stored.ts'
 import { readLogs } from './containers/log-reader.ts'
 import type { LogLine } from './containers/log-record.ts'
+import type { RecordedOptions } from './containers/record.ts'
 import { startStored } from './containers/start-stored.ts'
 import { type Engine, engineOf } from './engine.ts'
 import { ContainerStateError, InvalidOptionError, NotFoundError } from './errors.ts'
@@ -64,7 +65,7 @@ const kName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}$/
  * A Linux container. {@link Container.run} makes one for a single command; {@link Container.create} and {@link Container.start} make
  * one that is there until it is removed, for this and every other process on the same root.
  */
-export class Container extends ContainerObservation {
+export class Container extends ContainerAttachments {
   readonly #engine: Engine
   #name: string
   #ports: readonly PublishedPort[]
@@ -150,7 +151,12 @@ export class Container extends ContainerObservation {
   static async fork(template: Template, options: ForkOptions = {}): Promise<Container> {
     if (!(template instanceof Template)) throw new InvalidOptionError('template', 'a Template', template)
     const { engine, image, options: kept, command } = await template.parts()
-    return await Container.start(image, { ...kept, ...(command === undefined ? {} : { command }), ...options, engine })
+    return await Container.start(image, {
+      ...(kept as RecordedOptions),
+      ...(command === undefined ? {} : { command }),
+      ...options,
+      engine,
+    })
   }
 
   /**
@@ -201,7 +207,11 @@ export class Container extends ContainerObservation {
    * @throws {ContainerStateError} when it runs. @throws {ContainerStartError} when the program cannot be run.
    */
   async start(): Promise<void> {
-    this.#ports = await startStored(this.#containers, await this.#engine.runtime(), this.id)
+    await this.started(await startStored(this.#containers, await this.#engine.runtime(), this.id))
+  }
+
+  protected override async started(ports: readonly PublishedPort[]): Promise<void> {
+    this.#ports = ports
     await attendStarted(this.#engine, this.id)
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 export { Container, type CreateOptions, type ForkOptions, type RunOptions, type StartOptions } from './container.ts'
+export { type AttachmentEnd, ContainerAttachment, type ContainerAttachOptions } from './container-attach.ts'
 export type { ContainerChangesOptions, ContainerCommitOptions, LayerChange } from './container-commit.ts'
 export type {
   ContainerCopyInOptions,

@@ -244,6 +244,7 @@ void end_attached(Launcher* l) {
 }
 
 [[noreturn]] void finish(Launcher* l) {
+  supervisor_finish();
   janitor_flush(&l->janitor, true);
   close(l->janitor.socket);
   waitpid(l->janitor.pid, nullptr, 0);
@@ -349,7 +350,8 @@ int run() {
                        {signals, POLLIN, 0},
                        {streams, POLLIN, 0},
                        {launcher.janitor.socket, POLLOUT, 0}};
-    if (poll(polled, late ? 4 : 3, -1) < 0 && errno != EINTR) return 1;
+    if (poll(polled, late ? 4 : 3, supervisor_timeout()) < 0 && errno != EINTR) return 1;
+    supervisor_expire();
     if (late && polled[3].revents != 0) janitor_flush(&launcher.janitor, false);
     if (polled[2].revents != 0) supervisor_pump();
     if ((polled[1].revents & POLLIN) != 0) {

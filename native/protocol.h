@@ -14,7 +14,8 @@ enum RequestKind : uint32_t {
   kRequestRemove = 3,     // payload as above, removed now, behind everybody's back
   kRequestSupervise = 4,  // payload: SuperviseHeader, then a NUL-separated list: 'c' + cgroup to remove at the end, 'o'
                           // + file that counts kills for want of memory; fds: the container's directory, then what its
-                          // streams are read from, then, if wanted, one that is closed once that is done
+                          // streams are read from, then what its input is written to, if it has any, then, if wanted,
+                          // one that is closed once that is done
 };
 
 struct RequestHeader {
@@ -25,6 +26,10 @@ struct RequestHeader {
 constexpr uint32_t kPlanInMemfd = 1;
 
 constexpr uint32_t kSuperviseDetached = 1, kSuperviseStdout = 2, kSuperviseStderr = 4;
+// Its input stays open for clients that attach, until the first of them leaves with the second flag.
+constexpr uint32_t kSuperviseStdin = 8, kSuperviseStdinOnce = 16;
+// Standard output is the master of a terminal, and its input too.
+constexpr uint32_t kSuperviseTerminal = 32;
 
 struct SuperviseHeader {
   int32_t pid;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "log_writer.h"
 #include "protocol.h"
 
@@ -21,10 +23,13 @@ constexpr int kMaxEvents = 64;
 constexpr size_t kChunk = 64 * 1024;
 // What one stream may say before the others have their turn.
 constexpr int kChunksPerTurn = 4;
+constexpr int kMostChunks = 64;
+constexpr int64_t kFinishMs = 2'000;
 
 struct Supervised;
 
 struct Stream {
+  Watched watched;  // first
   Supervised* owner;
   int fd;
   bool is_stderr;
@@ -36,6 +41,8 @@ struct Supervised {
   bool detached;
   LogFile log;
   Stream streams[2];
+  AttachPoint attach;
+  bool is_held;   // clients have much to read: its output waits
   char* entries;  // NUL-separated: 'o' + a file that counts kills for want of memory, 'c' + cgroup
   size_t entries_size;
   Supervised* next;
@@ -43,6 +50,23 @@ struct Supervised {
 
 int epoll_fd = -1;
 Supervised* first = nullptr;
+
+void listen_to(Stream* stream);
+
+// What is in the pipes waits there: taking them from the epoll is the only way not to hear of their ends all the time.
+void hold(Supervised* it) {
+  it->is_held = true;
+  for (Stream& stream : it->streams) {
+    if (stream.fd >= 0) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, stream.fd, nullptr);
+  }
+}
+
+void release(AttachPoint* point) {
+  auto* it = reinterpret_cast<Supervised*>(reinterpret_cast<char*>(point) - offsetof(Supervised, attach));
+  if (!it->is_held) return;
+  it->is_held = false;
+  for (Stream& stream : it->streams) listen_to(&stream);
+}
 
 void end_stream(Stream* stream) {
   if (stream->fd < 0) return;
@@ -58,6 +82,7 @@ size_t read_some(Stream* stream) {
   ssize_t n = read(stream->fd, chunk, sizeof chunk);
   if (n > 0) {
     log_append(&stream->owner->log, &stream->line, stream->is_stderr, chunk, static_cast<size_t>(n));
+    attach_output(&stream->owner->attach, stream->is_stderr, chunk, static_cast<size_t>(n));
     return static_cast<size_t>(n);
   }
   if (n == 0 || (errno != EAGAIN && errno != EINTR)) end_stream(stream);
@@ -65,21 +90,37 @@ size_t read_some(Stream* stream) {
 }
 
 // Reads what is in the pipe now, and no more: a container may have handed its end to somebody who goes on writing.
+// Of a terminal, the kernel tells only when it is read.
 void drain(Stream* stream) {
+  for (int chunks = 0; stream->owner->attach.is_terminal && chunks < kMostChunks && read_some(stream) > 0; chunks++) {
+  }
   int left = 0;
   if (stream->fd < 0 || ioctl(stream->fd, FIONREAD, &left) != 0) return;
   for (size_t n = 1; left > 0 && n > 0 && stream->fd >= 0; left -= static_cast<int>(n)) n = read_some(stream);
 }
 
+void stream_ready(Watched* self, uint32_t) {
+  auto* stream = reinterpret_cast<Stream*>(self);
+  Supervised* it = stream->owner;
+  for (int turn = 0; turn < kChunksPerTurn && stream->fd >= 0 && !it->is_held && read_some(stream) > 0; turn++) {
+    if (attach_is_full(&it->attach)) hold(it);
+  }
+}
+
 void watch(Supervised* it, int index, int fd) {
   Stream* stream = &it->streams[index];
-  *stream = {it, fd, index == 1, {}};
+  *stream = {{stream_ready}, it, fd, index == 1, {}};
   if (fd < 0) return;
   fcntl(fd, F_SETFL, O_NONBLOCK);
+  listen_to(stream);
+}
+
+void listen_to(Stream* stream) {
+  if (stream->fd < 0) return;
   epoll_event event = {};
   event.events = EPOLLIN;
-  event.data.ptr = stream;
-  epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+  event.data.ptr = &stream->watched;
+  epoll_ctl(epoll_fd, EPOLL_CTL_ADD, stream->fd, &event);
 }
 
 Supervised** find(pid_t pid) {
@@ -160,8 +201,11 @@ pid_t supervise(const uint8_t* message, size_t size, const int* fds, int count) 
   if (size < sizeof header || count < 1) return 0;
   memcpy(&header, message, sizeof header);
   int streams = ((header.flags & kSuperviseStdout) != 0) + ((header.flags & kSuperviseStderr) != 0);
-  bool is_acknowledged = count == 2 + streams;
-  if (count != 1 + streams && !is_acknowledged) return 0;
+  bool is_terminal = (header.flags & kSuperviseTerminal) != 0;
+  bool takes_input = (header.flags & kSuperviseStdin) != 0;
+  int inputs = takes_input && !is_terminal;
+  bool is_acknowledged = count == 2 + streams + inputs;
+  if (count != 1 + streams + inputs && !is_acknowledged) return 0;
   auto* it = static_cast<Supervised*>(calloc(1, sizeof(Supervised)));
   if (it == nullptr) return 0;
   size_t rest = size - sizeof header;
@@ -180,6 +224,12 @@ pid_t supervise(const uint8_t* message, size_t size, const int* fds, int count) 
   int next = 1;
   watch(it, 0, (header.flags & kSuperviseStdout) != 0 ? fds[next++] : -1);
   watch(it, 1, (header.flags & kSuperviseStderr) != 0 ? fds[next++] : -1);
+  int sink = inputs != 0 ? fds[next++] : is_terminal ? fcntl(fds[1], F_DUPFD_CLOEXEC, 0) : -1;
+  it->attach.is_terminal = is_terminal;
+  it->attach.takes_input = takes_input;
+  it->attach.ends_once = (header.flags & kSuperviseStdinOnce) != 0;
+  it->attach.on_room = release;
+  attach_open(&it->attach, epoll_fd, fds[0], sink);
   if (is_acknowledged) close(fds[next]);
   it->next = first;
   first = it;
@@ -190,10 +240,22 @@ void supervisor_pump() {
   epoll_event events[kMaxEvents];
   int n = epoll_wait(epoll_fd, events, kMaxEvents, 0);
   for (int i = 0; i < n; i++) {
-    auto* stream = static_cast<Stream*>(events[i].data.ptr);
-    for (int turn = 0; turn < kChunksPerTurn && stream->fd >= 0 && read_some(stream) > 0; turn++) {
-    }
+    auto* watched = static_cast<Watched*>(events[i].data.ptr);
+    watched->on_ready(watched, events[i].events);
   }
+  attach_bury();
+}
+
+int supervisor_timeout() { return attach_timeout(); }
+
+void supervisor_expire() {
+  attach_expire();
+  attach_bury();
+}
+
+void supervisor_finish() {
+  attach_finish(kFinishMs);
+  attach_bury();
 }
 
 bool supervisor_exited(pid_t pid, int status, const rusage& usage, JanitorLink* janitor) {
@@ -206,6 +268,8 @@ bool supervisor_exited(pid_t pid, int status, const rusage& usage, JanitorLink* 
     drain(&stream);
     end_stream(&stream);
   }
+  attach_close(&it->attach);
+  attach_bury();
   unsigned long oom_kills = 0;
   for (size_t i = 0; i < it->entries_size; i += strlen(it->entries + i) + 1) {
     if (it->entries[i] == 'o') oom_kills += count_oom_kills(it->entries + i + 1);

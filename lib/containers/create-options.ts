@@ -45,6 +45,13 @@ export interface ContainerCreateOptions<E = unknown> extends RecordedOptions {
    * @default 'no'
    */
   restart?: string | RestartPolicy | undefined
+  /**
+   * Its standard input: none, or one that {@link Container.attach} writes to. `'open'` stays open whoever comes and goes, `'once'` ends
+   * with the input of the first who attaches, without a terminal.
+   *
+   * @default 'ignore'
+   */
+  stdin?: 'ignore' | 'open' | 'once' | undefined
   logs?: LogOptions | undefined
   /** Aborting ends the wait for what this call does. */
   signal?: AbortSignal | undefined
@@ -53,24 +60,13 @@ export interface ContainerCreateOptions<E = unknown> extends RecordedOptions {
 }
 
 /** The part of a record that options decide. */
-export type CheckedCreateOptions = Pick<ContainerRecord, 'command' | 'options' | 'detached' | 'logs'> & {
+export type CheckedCreateOptions = Pick<ContainerRecord, 'command' | 'options' | 'detached' | 'stdin' | 'logs'> & {
   readonly name: string | undefined
   readonly autoRemove: boolean
   readonly restart: RestartState | undefined
 }
 
-const kOneCallOnly = [
-  'stdin',
-  'input',
-  'stdout',
-  'stderr',
-  'tty',
-  'timeoutMs',
-  'maxOutputBytes',
-  'onStart',
-  'reject',
-  'encoding',
-]
+const kOneCallOnly = ['input', 'stdout', 'stderr', 'timeoutMs', 'maxOutputBytes', 'onStart', 'reject', 'encoding']
 const kDefaultLogBytes = 20 * 1024 ** 2
 const kDefaultLogFiles = 5
 const kMaxLogFiles = 1000
@@ -81,7 +77,7 @@ export function checkCreateOptions(options: ContainerCreateOptions): CheckedCrea
   for (const name of kOneCallOnly) {
     if (name in options) throw new InvalidOptionError(name, 'no such option here', options[name as 'name'], kUseRun)
   }
-  const { command, name, platform, detached, autoRemove, restart, logs, signal, engine, ...rest } = options
+  const { command, name, platform, detached, autoRemove, restart, stdin, logs, signal, engine, ...rest } = options
   // Also names that are not known.
   const { ports } = normalizeContainerOptions(command, { ...rest, name, platform, signal })
   if (detached === true && ports.length > 0) throw new InvalidOptionError('ports', 'none', rest.ports, kNoDetachedPorts)
@@ -91,6 +87,7 @@ export function checkCreateOptions(options: ContainerCreateOptions): CheckedCrea
     options: toRecorded(structuredClone(rest)),
     detached: checkBoolean('detached', detached, false),
     autoRemove: checkBoolean('autoRemove', autoRemove, false),
+    ...checkStdin(stdin),
     logs: checkLogs(logs),
     restart: checkRestartOf(restart, autoRemove === true),
     name,
@@ -106,6 +103,12 @@ function checkRestartOf(value: unknown, autoRemove: boolean): RestartState | und
 }
 
 const kUseRun = 'Container.run() takes it; output of other containers is read with logs()'
+
+function checkStdin(value: unknown): Pick<ContainerRecord, 'stdin'> {
+  if (value === undefined || value === 'ignore') return {}
+  if (value === 'open' || value === 'once') return { stdin: value }
+  throw new InvalidOptionError('stdin', "'ignore', 'open' or 'once'", value, kUseRun)
+}
 
 function checkLogs(value: LogOptions | undefined): ContainerRecord['logs'] {
   if (value === undefined) return { maxBytes: kDefaultLogBytes, maxFiles: kDefaultLogFiles }

@@ -16,7 +16,6 @@ export type RecordedOptions = Omit<
   | 'input'
   | 'stdout'
   | 'stderr'
-  | 'tty'
   | 'timeoutMs'
   | 'maxOutputBytes'
   | 'signal'
@@ -53,6 +52,8 @@ export interface ContainerRecord {
   /** Its volumes; absent where they are part of the writable layer. */
   readonly volumes?: readonly ContainerVolume[] | undefined
   readonly detached: boolean
+  /** Whether its standard input is there for those who attach. @default it has none */
+  readonly stdin?: 'open' | 'once' | undefined
   readonly logs: { readonly maxBytes: number; readonly maxFiles: number }
 }
 
@@ -99,6 +100,7 @@ const recordSchema = v.looseObject({
   options: v.looseObject({}),
   volumes: v.optional(v.array(v.object({ target: v.string(), name: v.string(), anonymous: v.boolean() }))),
   detached: v.boolean(),
+  stdin: v.optional(v.picklist(['open', 'once'])),
   logs: v.object({ maxBytes: v.number(), maxFiles: v.number() }),
 })
 

@@ -11,7 +11,7 @@ export function toRecorded(options: RecordedOptions): ContainerRecord['options']
 }
 
 /** The options that {@link toRecorded} was given. */
-export function toOptions({ env, ...rest }: ContainerRecord['options']): ContainerOptions {
+export function toOptions({ env, ...rest }: ContainerRecord['options']): Omit<ContainerOptions, 'stdin'> {
   if (env === undefined) return rest
   return { ...rest, env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value ?? undefined])) }
 }

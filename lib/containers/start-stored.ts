@@ -22,10 +22,9 @@ import { reachOf } from './own-namespaces.ts'
 import type { ContainerRecord, ContainerState } from './record.ts'
 import { toOptions } from './recorded-options.ts'
 import { superviseChild } from './supervise.ts'
+import { SupervisedStreams } from './supervised-streams.ts'
 
 const kStartable = ['created', 'exited', 'restarting'] as const
-/** -1 as the kernel reads it. */
-const kKeepGroup = 0xffffffff
 
 /**
  * Starts a container that is created or has exited; it has the writable layer that it had. When it fails, the container is as it
@@ -38,13 +37,14 @@ export async function startStored(
   containers: ContainerStore,
   runtime: Runtime,
   id: string,
+  beforeProgram?: () => Promise<void>,
 ): Promise<readonly PublishedPort[]> {
   await using _lock = await containers.lock(id)
   const stored = await containers.settleEndLocked(id)
   const { restart } = stored.state
   // Who starts it by hand begins to count anew.
   const fresh = restart && { ...restart, count: 0, delayMs: 0, dueMs: null, stoppedIn: null }
-  return await startLocked(containers, runtime, withRestart(stored, fresh))
+  return await startLocked(containers, runtime, withRestart(stored, fresh), beforeProgram)
 }
 
 /**
@@ -73,6 +73,7 @@ async function startLocked(
   containers: ContainerStore,
   runtime: Runtime,
   stored: StoredContainer,
+  beforeProgram: () => Promise<void> = async () => undefined,
 ): Promise<readonly PublishedPort[]> {
   const { state, record } = stored
   const { id } = record
@@ -89,7 +90,8 @@ async function startLocked(
   try {
     await runtime.relays.get(id)?.close()
     relays = await PortRelays.bind(optionsOf(stored).ports)
-    const slot = await startProgram(containers, runtime, stored, relays.published, (made) => tried.push(made))
+    const hooks = { onSlot: (made: Slot) => tried.push(made), beforeProgram }
+    const slot = await startProgram(containers, runtime, stored, relays.published, hooks)
     watchEnd(containers, runtime, slot, stored, relays)
     const container = reachOf(runtime.host, await containers.read(id))
     if (container !== undefined) relays.serve({ parts: runtime, container })
@@ -111,11 +113,11 @@ async function startProgram(
   runtime: Runtime,
   stored: StoredContainer,
   ports: readonly PublishedPort[],
-  onSlot: (slot: Slot) => void,
+  { onSlot, beforeProgram }: { onSlot: (slot: Slot) => void; beforeProgram: () => Promise<void> },
 ): Promise<Slot> {
   const { record, state } = stored
   const dir = containers.directory(record.id)
-  const output = new LogPipes(runtime)
+  const streams = new SupervisedStreams(runtime, record)
   const rootfs = rootfsOf(runtime, record)
   const { imageConfig, volumes = [] } = record
   const options = optionsOf(stored)
@@ -130,7 +132,7 @@ async function startProgram(
       rootfs,
       imageConfig,
       options: held.in(options),
-      connect: (descriptors, owner) => output.connect(descriptors, owner),
+      connect: (descriptors, owner) => streams.connect(descriptors, owner),
       descriptors: new PlanDescriptors(runtime.native),
       onSlot,
       place: { id: record.id, scratch: { dir, upper: join(dir, 'upper'), work: join(dir, 'work') } },
@@ -139,12 +141,13 @@ async function startProgram(
         await containers.clearExit(record.id)
         const running = await runningState(state, made.child.pid, ownerOf(runtime, record))
         await containers.write(record.id, ports.length === 0 ? running : { ...running, ports })
-        await handOver(runtime, record, dir, made, output)
+        await handOver(runtime, record, dir, made, streams)
+        await beforeProgram()
       },
     })
     return slot
   } finally {
-    output.close()
+    streams.close()
   }
 }
 
@@ -152,40 +155,14 @@ function optionsOf({ record }: StoredContainer): NormalizedContainerOptions {
   return normalizeContainerOptions(record.command, toOptions(record.options))
 }
 
-/** The pipes that a container writes its output to. The launcher reads them. */
-class LogPipes {
-  readonly #runtime: Runtime
-  /** Ends to read from: standard output, standard error. */
-  readonly ours: number[] = []
-
-  constructor(runtime: Runtime) {
-    this.#runtime = runtime
-  }
-
-  connect(descriptors: PlanDescriptors, owner: number | null): [number, number, number] {
-    const { native } = this.#runtime
-    const output = (): number => {
-      const [ours, theirs] = native.pipe('read')
-      this.ours.push(ours)
-      if (owner !== null) native.fchown(theirs, owner, kKeepGroup)
-      return descriptors.own(theirs)
-    }
-    return [-1, output(), output()]
-  }
-
-  /** The launcher has its own by now. */
-  close(): void {
-    for (const fd of this.ours.splice(0)) this.#runtime.native.close(fd)
-  }
-}
-
 async function handOver(
   runtime: Runtime,
-  { detached, logs }: ContainerRecord,
+  { detached, stdin, logs }: ContainerRecord,
   dir: string,
   { child, cgroup }: Slot,
-  output: LogPipes,
+  streams: SupervisedStreams,
 ): Promise<void> {
+  const { hasTerminal, fds } = streams.takeOver(child)
   await using directory: FileHandle = await open(dir, constants.O_RDONLY | constants.O_DIRECTORY)
   await superviseChild(
     runtime,
@@ -193,13 +170,15 @@ async function handOver(
       pid: child.pid,
       detached,
       hasStdout: true,
-      hasStderr: true,
+      hasStderr: !hasTerminal,
+      hasTerminal,
+      stdin,
       maxLogBytes: logs.maxBytes,
       maxLogFiles: logs.maxFiles,
       cgroups: cgroup.dirs,
       oomFiles: oomFiles(cgroup, runtime.host.world.version === 'v2'),
     },
-    [directory.fd, ...output.ours],
+    [directory.fd, ...fds],
   )
 }
 

@@ -102,7 +102,8 @@ export class Launcher {
    * Hands a child that waits for its program to the supervisor, which writes its output to `log` and its end to `exit` in the
    * container's directory. The kernel duplicates the descriptors: the caller closes its own.
    *
-   * @param fds - the directory, then what standard output and standard error are read from, as far as there are any
+   * @param fds - the directory, then what standard output and standard error are read from, then what standard input is written to, as
+   *   far as there are any; with a terminal its master alone
    */
   supervise(supervision: Supervision, fds: readonly number[]): void {
     try {

@@ -24,7 +24,7 @@ const kClone = 1
 const kCleanup = 2
 const kRemove = 3
 const kSupervise = 4
-const kSuperviseFlags = { detached: 1, stdout: 2, stderr: 4 } as const
+const kSuperviseFlags = { detached: 1, stdout: 2, stderr: 4, stdin: 8, stdinOnce: 16, terminal: 32 } as const
 const kPlanInMemfd = 1
 const kStatusKinds = { 1: 'pid', 2: 'await', 3: 'failed', 4: 'pty' } as const
 
@@ -48,6 +48,10 @@ export interface Supervision {
   detached: boolean
   hasStdout: boolean
   hasStderr: boolean
+  /** Whether its input stays open for those who attach; `'once'`: until the first of them leaves. @default false */
+  stdin?: 'open' | 'once' | undefined
+  /** Whether standard output is the master of a terminal, and its input too. @default false */
+  hasTerminal?: boolean | undefined
   /** 0: no limit. */
   maxLogBytes: number
   /** Log files that are kept, the current one included. */
@@ -65,8 +69,19 @@ export function superviseRequest(supervision: Supervision): Uint8Array {
   const entries = joined([...oomFiles.map((path) => `o${path}`), ...cgroups.map((path) => `c${path}`)])
   const payload = Buffer.alloc(kSuperviseHeaderSize + entries.length)
   payload.writeInt32LE(pid, 0)
-  const { detached: bit, stdout, stderr } = kSuperviseFlags
-  payload.writeUInt32LE(flag(detached, bit) | flag(hasStdout, stdout) | flag(hasStderr, stderr), 4)
+  const bits = kSuperviseFlags
+  const flags = [
+    flag(detached, bits.detached),
+    flag(hasStdout, bits.stdout),
+    flag(hasStderr, bits.stderr),
+    flag(supervision.stdin !== undefined, bits.stdin),
+    flag(supervision.stdin === 'once', bits.stdinOnce),
+    flag(supervision.hasTerminal === true, bits.terminal),
+  ]
+  payload.writeUInt32LE(
+    flags.reduce((all, each) => all | each, 0),
+    4,
+  )
   payload.writeBigUInt64LE(BigInt(maxLogBytes), 8)
   payload.writeUInt32LE(maxLogFiles, 16)
   payload.set(entries, kSuperviseHeaderSize)

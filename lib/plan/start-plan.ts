@@ -221,3 +221,13 @@ function rlimitNumber(type: string): number {
 function limitValue(value: number): number {
   return value >= kRlimitInfinity ? -1 : value
 }
+
+/**
+ * Splits a plan where its terminal is open and nothing uses it yet: the process waits there until whoever watches over it has the other
+ * side. Without a terminal there is nothing to wait for.
+ */
+export function splitAtTerminal(steps: readonly Step[]): [ahead: Step[], rest: readonly Step[]] {
+  const at = steps.findIndex(({ op }) => op === 'open_pty') + 1
+  if (at === 0) return [[], steps]
+  return [[...steps.slice(0, at), step('await', 'wait until the terminal is taken over')], steps.slice(at)]
+}

@@ -7,7 +7,7 @@ import { type ImageRunConfig, mergeConfig } from '../oci/merge-config.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import { overlayLayers } from '../plan/overlay-layers.ts'
-import { buildStartPlan } from '../plan/start-plan.ts'
+import { buildStartPlan, splitAtTerminal } from '../plan/start-plan.ts'
 import { type ResolvedUser, resolveUser } from '../rootfs/users.ts'
 import { bindSources, bindsAhead, checkSources } from './bind-sources.ts'
 import type { PlanDescriptors } from './descriptors.ts'
@@ -83,8 +83,10 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
       setsGroups: runtime.host.idMapping.mode !== 'deny',
       seccomp: filterOf(runtime, spec),
     })
+    const [ahead, rest] = request.beforeProgram === undefined ? [[], steps] : splitAtTerminal(steps)
+    if (ahead.length > 0) await slot.child.start(ahead, descriptors.fds)
     await request.beforeProgram?.(slot, spec)
-    await slot.child.start(steps, descriptors.fds)
+    await slot.child.start(rest, ahead.length > 0 ? [] : descriptors.fds)
     return { slot, spec, refill: () => (place === undefined ? runtime.pool.refill(key) : undefined) }
   } catch (error) {
     slot.child.kill(kSigkill)

@@ -2,6 +2,7 @@
 import type { Native } from '../launcher/native.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import { StreamedOutput } from './output.ts'
+import { followOwnTerminal, makeOwnTerminalRaw } from './own-terminal.ts'
 import { TerminalInput } from './terminal-input.ts'
 
 const kEndOfTransmission = 4
@@ -28,7 +29,12 @@ export class Terminal {
     })
     this.#readInto(options, onOverflow)
     this.#feed(options)
-    if (options.stdout === 'inherit') this.#follow(fd)
+    if (options.stdout === 'inherit') {
+      const resize = (rows: number, columns: number): void => {
+        if (!this.#stream.destroyed) native.setWindowSize(fd, rows, columns)
+      }
+      this.#undo.push(followOwnTerminal(resize))
+    }
   }
 
   /** Waits for the end of the output. @returns what was collected */
@@ -64,46 +70,12 @@ export class Terminal {
       this.#undo.push(() => stdin.stream.unpipe(this.#input))
     } else if (stdin.kind === 'inherit') {
       const { stdin: own } = process
-      if (own.isTTY) this.#makeRaw(own.fd)
+      this.#undo.push(makeOwnTerminalRaw(this.#native))
       own.pipe(this.#input, { end: false })
       this.#undo.push(() => {
         own.unpipe(this.#input)
         own.pause()
       })
     }
-  }
-
-  /** Node's own raw mode is for input only: a bare line feed would still return the carriage, and be drawn wrong. */
-  #makeRaw(fd: number): void {
-    let settings: Uint8Array
-    try {
-      settings = this.#native.makeRaw(fd)
-    } catch {
-      // It has hung up; its input ends by itself.
-      return
-    }
-    const restore = (): void => {
-      try {
-        this.#native.restoreTerminal(fd, settings)
-      } catch {
-        // Hung up meanwhile.
-      }
-    }
-    process.once('exit', restore)
-    this.#undo.push(() => {
-      process.off('exit', restore)
-      restore()
-    })
-  }
-
-  /** Keeps the window as large as our own. */
-  #follow(fd: number): void {
-    const { stdout } = process
-    const resize = (): void => {
-      if (!this.#stream.destroyed && stdout.isTTY) this.#native.setWindowSize(fd, stdout.rows, stdout.columns)
-    }
-    resize()
-    stdout.on('resize', resize)
-    this.#undo.push(() => stdout.off('resize', resize))
   }
 }

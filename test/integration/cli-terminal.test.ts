@@ -65,6 +65,24 @@ test('exec -it is a shell in a container that runs', async (t) => {
   assert.doesNotMatch(session.output, /\nnever/)
 })
 
+test('run -dit, attach, Ctrl-P Ctrl-Q, and start -ai', async (t) => {
+  if (!needsContainers(t) || !needs(t, 'command:python3')) return
+  const cli = await openForContainers(t)
+  await cli.ok('run', '-dit', '--name', 'boat', 'test', 'sh')
+  const session = onTerminal(t, cli, 'attach', 'boat')
+  session.type('stty size; echo "he"re\n')
+  await session.shows(/24 80\r\nhere\r\n/)
+  session.type('\u0010\u0011')
+  assert.equal(await session.end(), 0)
+  assert.match(session.output, /the container goes on/)
+  await cli.ok('kill', 'boat')
+  await cli.ok('wait', 'boat')
+  const again = onTerminal(t, cli, 'start', '-ai', 'boat')
+  again.type('echo "ag"ain; exit 6\n')
+  assert.equal(await again.end(), 6)
+  assert.match(again.output, /again\r\n/)
+})
+
 test('a pull draws bars', async (t) => {
   if (!needsRegistry(t) || !needs(t, 'root', 'command:python3')) return
   const cli = await CommandLine.open(t)

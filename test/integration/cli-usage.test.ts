@@ -19,7 +19,7 @@ test('helps, and says its version', async (t) => {
   const help = await cli.ok('--help')
   const commands =
     'run pull push images rmi tag history inspect save load import search login logout serve-registry ' +
-    'create start stop restart kill pause unpause wait ps logs rename rm exec cp diff commit export top stats container'
+    'create start stop restart kill pause unpause wait ps logs rename rm exec cp diff commit export attach top stats container'
   for (const name of commands.split(' ')) assert.match(help, new RegExp(`^ {2}${name} `, 'm'))
   assert.match(await cli.ok('pull', '-h'), /^Usage: wherry pull \[options\] <image>\n/)
   assert.match((await cli.bare([])).stderr, /^Usage: wherry/)
@@ -58,19 +58,18 @@ test('wrong flags and arguments', async (t) => {
     ['run --bogus alpine', 125, /unknown option '--bogus'/],
     ['run -d', 1, /needs an image/],
     ['create', 1, /'wherry create' needs an image/],
-    ['run -itd alpine', 125, /'--interactive' is not supported for containers in the background/],
     ['run -d --timeout 3 alpine', 125, /'--timeout' is not supported for containers in the background/],
     ['run --restart always alpine', 125, /'--restart' needs '-d'/],
     ['run -d --log-opt tag=x alpine', 125, /'--log-opt tag=x' is not supported/],
     ['run --log-opt max-size=1m alpine', 125, /'--log-opt' needs '-d'/],
-    ['start -a x', 125, /Docker's '--attach' is not supported/],
+    ['start -a x y', 125, /there is one container to start/],
+    ['attach --sig-proxy perhaps x', 125, /must be true or false/],
     ['stop -t -1 x', 125, /0 or more/],
     ['stop -s HUP x', 125, /Docker's '--signal' is not supported.*wherry kill -s/],
     ['logs --tail some x', 125, /number of lines/],
     ['logs --since yesterday x', 125, /time ago/],
     ['ps --filter health=healthy', 125, /no filter 'health'\.\nHint: filters are status/],
     ['ps --filter name=^x$', 125, /part of the name/],
-    ['attach x', 1, /Docker's 'attach' is not supported/],
     ['exec x', 1, /missing required argument 'command'/],
     ['exec -it x sh', 1, /not a terminal/],
     ['exec -dt x sh', 125, /'--detach' goes with neither/],

@@ -127,6 +127,11 @@ const kMethods: readonly Method[] = [
     outcomes: { created: 'created', running: 'running', paused: 'paused', restarting: 'restarting', exited: 'exited' },
   },
   {
+    name: 'attach',
+    call: async (container) => (await container.attach()).detach(),
+    outcomes: { created: kLive, running: 'running', paused: 'paused', restarting: kLive, exited: kLive },
+  },
+  {
     name: 'top',
     call: (container) => container.top(),
     outcomes: { created: kLive, running: 'running', paused: 'paused', restarting: kLive, exited: kLive },

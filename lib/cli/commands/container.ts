@@ -5,6 +5,7 @@ import { parseContainerFilters } from '../flags/filter-flags.ts'
 import { collect } from '../flags/parsers.ts'
 import { addMissingCommand } from '../flags/refusal.ts'
 import { confirm } from '../prompt.ts'
+import { addAttach } from './attach.ts'
 import { addCommit } from './commit.ts'
 import { addCp } from './cp.ts'
 import { addCreate } from './create.ts'
@@ -22,7 +23,6 @@ import { addTop } from './top.ts'
 
 /** Commands of Docker's for containers that wherry has not. */
 const kMissing: readonly (readonly [name: string, reason: string])[] = [
-  ['attach', "nobody can attach to a container yet; 'wherry logs -f' shows its output"],
   ['port', "'wherry inspect' shows the ports of a container"],
   ['update', 'limits are given when a container is made'],
 ]
@@ -38,7 +38,7 @@ export function addContainers(parent: Command, cli: Cli): void {
   addLifecycle(parent, cli)
   addPs(parent, cli)
   for (const add of [addLogs, addRename, addRm, addExec, addCp, addDiff, addCommit, addExport]) add(parent, cli)
-  for (const add of [addTop, addStats]) add(parent, cli)
+  for (const add of [addAttach, addTop, addStats]) add(parent, cli)
   for (const [name, reason] of kMissing) addMissingCommand(parent, name, reason)
 }
 

@@ -28,7 +28,7 @@ export async function makeContainer(
   verb: 'run' | 'create',
 ): Promise<void> {
   assertSourceNamed(words, flags, verb)
-  const options = toCreateOptions(flags, await readRunFiles(flags))
+  const options = toCreateOptions(flags, await readRunFiles(flags), verb)
   await cli.withEngine(async (engine, library) => {
     await using idFile = await IdFile.open(flags.cidfile)
     const { image, name, command } = await sourceOf(cli, engine, library, words, flags)

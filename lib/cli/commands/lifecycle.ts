@@ -2,9 +2,10 @@
 import { type Command, Option } from 'commander'
 import type { Container, ContainerStopOptions } from '../../index.ts'
 import type { Cli } from '../cli.ts'
-import { CliError } from '../errors.ts'
+import { CliError, kFlagError } from '../errors.ts'
 import { parseSeconds } from '../flags/parsers.ts'
 import { addRefusal } from '../flags/refusal.ts'
+import { addAttachFlags, follow } from './attach.ts'
 import { containersCommand, eachContainer } from './each-container.ts'
 import { eachName } from './each-name.ts'
 
@@ -23,22 +24,47 @@ export function addLifecycle(parent: Command, cli: Cli): void {
   addWait(parent, cli)
 }
 
+interface StartFlags {
+  attach?: boolean
+  interactive?: boolean
+  detachKeys?: string
+  sigProxy: boolean
+}
+
 function addStart(parent: Command, cli: Cli): void {
   const command = containersCommand(
     parent,
     'start',
     'start containers that do not run',
-    'Starts containers that do not run, in the background. They have the files that they had.',
-  ).action((names: string[]) =>
-    eachContainer(cli, names, async (container) => {
-      await assertDetached(container, 'start')
-      await container.start()
-    }),
+    'Starts containers that do not run, in the background, or with -a and -i one to stay with. They have the files that they had.',
   )
-  addRefusal(command, '-a, --attach', "nobody can attach to a container yet; 'wherry logs -f' shows its output")
-  addRefusal(command, '-i, --interactive', 'nobody can attach to a container yet')
-  addRefusal(command, '--detach-keys <keys>', 'nobody can attach to a container yet')
+    .option('-a, --attach', 'show what it writes, pass signals on, and exit as it does')
+    .option('-i, --interactive', 'that, and give it our standard input')
+    .action((names: string[], flags: StartFlags) =>
+      flags.attach === true || flags.interactive === true
+        ? startAttached(cli, names, flags)
+        : eachContainer(cli, names, async (container) => {
+            await assertDetached(container, 'start')
+            await container.start()
+          }),
+    )
+  addAttachFlags(command)
   addRefusal(command, '--checkpoint <name>', 'there are no checkpoints')
+}
+
+function startAttached(cli: Cli, names: readonly string[], flags: StartFlags): Promise<void> {
+  const [name = '', another] = names
+  if (another !== undefined) {
+    throw new CliError('With --attach or --interactive there is one container to start.', { exitCode: kFlagError })
+  }
+  const { interactive, detachKeys, sigProxy } = flags
+  return cli.withEngine(async (engine, { Container }) => {
+    const container = await Container.get(name, { engine })
+    await assertDetached(container, 'start')
+    await follow(cli, container, { detachKeys, sigProxy, stdin: interactive === true }, (options) =>
+      container.startAttached(options),
+    )
+  })
 }
 
 function addStop(parent: Command, cli: Cli): void {

@@ -9,13 +9,15 @@ import { type RunFiles, toRunOptions } from './run-options.ts'
  *
  * @throws {CliError} naming the flag, for what only containers in the foreground have.
  */
-export function toCreateOptions(flags: RunFlags, files: RunFiles): CreateOptions {
-  refuse(flags, ['interactive', 'tty', 'timeout', 'publish'])
+export function toCreateOptions(flags: RunFlags, files: RunFiles, verb: 'run' | 'create'): CreateOptions {
+  refuse(flags, ['timeout', 'publish'])
   const { stopSignal, stopTimeout, rm, restart, logOpt } = flags
   return {
     ...(toRunOptions(flags, files) as CreateOptions),
     detached: true,
     autoRemove: rm === true,
+    // As with Docker: one that is made for 'start -ai' reads to the end of that input, as with 'run -i'.
+    ...(flags.interactive === true ? { stdin: verb === 'run' ? 'open' : 'once' } : {}),
     ...(stopSignal === undefined ? {} : { stopSignal }),
     ...(stopTimeout === undefined ? {} : { stopTimeoutMs: stopTimeout * 1000 }),
     ...(restart === undefined ? {} : { restart }),
@@ -28,7 +30,7 @@ function refuse(flags: RunFlags, names: readonly (keyof RunFlags)[]): void {
   if (name === undefined) return
   throw new CliError(`'--${name}' is not supported for containers in the background.`, {
     exitCode: kFlagError,
-    hint: kHints[name] ?? "leave it out; 'wherry logs' shows their output",
+    hint: kHints[name],
   })
 }
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-const kNoAttach = 'nobody can attach to a container yet'
 const kNoNetworks = "containers have no network, or with '--network host' the host's"
 const kNoHealth = 'health checks are not run'
 
 /** What Docker has and wherry has not, with `run` and `create`. */
 export const kUnsupported: readonly (readonly [flags: string, reason: string])[] = [
   ['-a, --attach <stream>', "standard output and error are attached, or with '-d' neither"],
-  ['--detach-keys <keys>', kNoAttach],
+  ['--detach-keys <keys>', "those of 'wherry attach' are; in the foreground the container ends with us"],
   ['--sig-proxy <boolean>', 'signals are always passed on'],
   ['-P, --publish-all', 'name the ports with -p'],
   ['--expose <port>', kNoNetworks],

@@ -223,7 +223,7 @@ test('run -d and create: what containers in the background have', () => {
     restart: 'always',
     logOpt: ['max-size=1m', 'max-file=2'],
   }
-  assert.deepEqual(toCreateOptions(flags, files), {
+  assert.deepEqual(toCreateOptions(flags, files, 'run'), {
     env: {},
     name: 'web',
     detached: true,
@@ -233,8 +233,11 @@ test('run -d and create: what containers in the background have', () => {
     restart: 'always',
     logs: { maxSize: '1m', maxFiles: 2 },
   })
-  refused(() => toCreateOptions({ tty: true }, files), /'--tty' is not supported/)
-  refused(() => toCreateOptions({ logOpt: ['max-file=x'] }, files), /max-file=x/)
+  const { tty, stdin } = toCreateOptions({ tty: true, interactive: true }, files, 'run')
+  assert.deepEqual([tty, stdin], [true, 'open'])
+  assert.equal(toCreateOptions({ interactive: true }, files, 'create').stdin, 'once')
+  refused(() => toCreateOptions({ timeout: 3 }, files, 'run'), /'--timeout' is not supported/)
+  refused(() => toCreateOptions({ logOpt: ['max-file=x'] }, files, 'run'), /max-file=x/)
 })
 
 test('moments of logs', () => {
