@@ -11,8 +11,8 @@ const lib = join(dirname(fileURLToPath(import.meta.url)), '../lib')
 const modules = readdirSync(lib, { withFileTypes: true, recursive: true })
   .filter((entry) => entry.isFile() && entry.name.endsWith('.js'))
   .map((entry) => join(entry.parentPath, entry.name))
-  // A worker's file runs when it is loaded, and so does the command.
-  .filter((file) => !file.endsWith('-worker.js') && !file.endsWith('/cli/main.js'))
+  // A worker's file runs when it is loaded, and so do the command and the attendant.
+  .filter((file) => !/(-worker|\/cli\/main|\/attendant-process)\.js$/.test(file))
 
 test('loading a module has no effects: nothing is started, opened or listened to', async () => {
   const urls = modules.map((file) => pathToFileURL(file).href)
