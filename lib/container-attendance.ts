@@ -4,6 +4,7 @@ import { constants } from 'node:fs'
 import { open, readdir, readFile } from 'node:fs/promises'
 import { execPath } from 'node:process'
 import { fileURLToPath } from 'node:url'
+import { watchHealth } from './container-health.ts'
 import { endParts } from './container-management.ts'
 import { Attendant } from './containers/attendant.ts'
 import type { StoredContainer } from './containers/container-store.ts'
@@ -33,13 +34,14 @@ export function rootAttendant(engine: Engine): Attendant {
 }
 
 function attendantOf(engine: Engine, isOurs: (stored: StoredContainer) => boolean): Attendant {
-  return new Attendant({ ...endParts(engine), runtime: () => engine.runtime() }, isOurs)
+  const watch = (stored: StoredContainer, signal: AbortSignal): Promise<void> => watchHealth(engine, stored, signal)
+  return new Attendant({ ...endParts(engine), runtime: () => engine.runtime(), watchHealth: watch }, isOurs)
 }
 
 /** Sees to it that somebody looks after a container that has just been started. */
 export async function attendStarted(engine: Engine, id: string): Promise<void> {
   const { record, state } = await engine.containers.read(id)
-  if (state.restart === undefined) return
+  if (state.restart === undefined && record.health === undefined) return
   if (record.detached) await ensureRootAttendant(engine.store, engine.native)
   else engine.attendant.attend(id)
 }
@@ -47,7 +49,7 @@ export async function attendStarted(engine: Engine, id: string): Promise<void> {
 /** Whether the attendant of the root has something to do about a container. */
 export function needsRootAttendant(stored: StoredContainer, bootId: string): boolean {
   const { record, state } = stored
-  if (!record.detached || state.restart === undefined) return false
+  if (!record.detached || (state.restart === undefined && record.health === undefined)) return false
   return goesOn(stored) || returnsWithHost(state.restart, bootId)
 }
 

@@ -9,6 +9,7 @@ import { ConflictError, NotFoundError } from './errors.ts'
 import { Image } from './image.ts'
 import { containerVolumes } from './oci/volume-mounts.ts'
 import { type NormalizedContainerOptions, normalizeContainerOptions } from './options/container-options.ts'
+import { healthCheckOf } from './options/health-options.ts'
 import { overlayLayers } from './plan/overlay-layers.ts'
 import { holdVolumes } from './volumes/container-volumes.ts'
 import { VolumeStore } from './volumes/volume-store.ts'
@@ -25,11 +26,12 @@ export async function addContainer(
   engine: Engine,
   image: Image,
   reference: string | null,
-  { name, autoRemove, restart, ...kept }: CheckedCreateOptions,
+  { name, autoRemove, restart, health, ...kept }: CheckedCreateOptions,
   signal?: AbortSignal,
 ): Promise<StoredContainer> {
   const { containers } = engine
   const options = normalizeContainerOptions(kept.command, toOptions(kept.options))
+  const check = healthCheckOf(health, image.config)
   const record = {
     formatVersion: 1 as const,
     id: randomBytes(32).toString('hex'),
@@ -38,6 +40,7 @@ export async function addContainer(
     rootfs: recordedRootfs(image),
     imageConfig: image.config,
     volumes: containerVolumes(options, image.config, VolumeStore.newName),
+    ...(check && { health: check }),
     ...kept,
   }
   for (let tries = 1; ; tries++) {

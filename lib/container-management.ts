@@ -4,6 +4,8 @@ import type { EndParts } from './containers/end-stored.ts'
 import { goesOn, isLive, signalStored, waitForEnd } from './containers/end-stored.ts'
 import type { ContainerFilters } from './containers/filters.ts'
 import { resumeIfPaused, thaw } from './containers/freeze-stored.ts'
+import { readHealth } from './containers/health-file.ts'
+import type { ContainerHealth } from './containers/health-state.ts'
 import { labelsOf } from './containers/labels.ts'
 import type { LogQuery } from './containers/log-reader.ts'
 import { type ContainerMount, mountsOf } from './containers/mounts-of.ts'
@@ -110,6 +112,8 @@ export interface ContainerInspection extends ContainerExit {
   readonly restart: Readonly<RestartPolicy>
   /** How often that was done since somebody started it. */
   readonly restartCount: number
+  /** Whether its last run is or was well; `null` where it has no check, or never ran. */
+  readonly health: ContainerHealth | null
 }
 
 const kMaxTimeoutMs = 2 ** 31 - 1
@@ -206,7 +210,7 @@ export function exitOf({ state, lastExit }: StoredContainer): ContainerExit {
   return { exitCode, killSignal, oomKilled, startedAt, finishedAt, usage }
 }
 
-export function inspectionOf({ containers }: Engine, stored: StoredContainer): ContainerInspection {
+export async function inspectionOf({ containers }: Engine, stored: StoredContainer): Promise<ContainerInspection> {
   const { record, state } = stored
   const { id, createdAt, image, detached } = record
   const { name, status, pid, error, autoRemove, restart } = state
@@ -226,8 +230,16 @@ export function inspectionOf({ containers }: Engine, stored: StoredContainer): C
     ports: portsOf(stored),
     restart: { policy: restart?.policy ?? 'no', maxRetries: restart?.maxRetries ?? 0 },
     restartCount: restart?.count ?? 0,
+    health: await healthOf(containers.directory(id), stored),
     ...exitOf(stored),
   }
+}
+
+async function healthOf(dir: string, stored: StoredContainer): Promise<ContainerHealth | null> {
+  const health = await readHealth(dir, stored)
+  if (health === undefined) return null
+  const { status, failingStreak, log } = health
+  return { status, failingStreak, log }
 }
 
 /** The ports of the host that lead to it, as long as it runs. */

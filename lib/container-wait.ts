@@ -4,6 +4,7 @@ import { endParts } from './container-management.ts'
 import { reachTarget } from './container-reach.ts'
 import type { StoredContainer } from './containers/container-store.ts'
 import { isLive, waitForEnd } from './containers/end-stored.ts'
+import { readHealth } from './containers/health-file.ts'
 import { readLogs } from './containers/log-reader.ts'
 import type { LogLine } from './containers/log-record.ts'
 import type { Engine } from './engine.ts'
@@ -99,15 +100,9 @@ function probesOf(engine: Engine, stored: StoredContainer): WaitProbes {
       return { exitCode: exit.exitCode, output: stderr.toString('utf8').trim().split('\n').at(-1) ?? '' }
     },
     async health() {
-      return healthOf((await engine.containers.read(id)).state)
+      return (await readHealth(engine.containers.directory(id), await engine.containers.read(id)))?.status
     },
   }
-}
-
-/** Of containers with a health check. */
-function healthOf(state: object): string | undefined {
-  const { health } = state as { health?: { status?: string } | null }
-  return health?.status
 }
 
 /** The log of one run: an earlier one may be in the same files. */

@@ -179,7 +179,8 @@ export class Container extends ContainerAttachments {
     const engine = await engineOf(options)
     const { kept, over } = splitEnded(await engine.containers.list())
     for (const id of over) engine.containers.inBackground(engine.containers.removeEnded(id))
-    return kept.filter((each) => (all || goesOn(each)) && fits(each)).map((each) => inspectionOf(engine, each))
+    const found = kept.filter((each) => (all || goesOn(each)) && fits(each))
+    return await Promise.all(found.map((each) => inspectionOf(engine, each)))
   }
 
   /** Removes all containers that do not run. @returns the ids of those. */
@@ -296,7 +297,7 @@ export class Container extends ContainerAttachments {
     const stored = await this.#containers.read(this.id)
     this.#name = stored.state.name
     this.#ports = portsOf(stored)
-    return inspectionOf(this.#engine, stored)
+    return await inspectionOf(this.#engine, stored)
   }
 
   /**

@@ -16,10 +16,12 @@ const kRetryMs = 1_000
 /** What an attendant needs. */
 export interface AttendantParts extends EndParts {
   readonly runtime: () => Promise<Runtime>
+  /** Looks whether a container is well, until the signal is aborted. */
+  readonly watchHealth: (stored: StoredContainer, signal: AbortSignal) => Promise<void>
 }
 
 /**
- * Looks after containers that are not left to themselves: starts them again by their policy. The process that started a container does
+ * Looks after containers that are not left to themselves: looks whether they are well, and starts them again by their policy. The process that started a container does
  * so, or for those that are detached, the one attendant of the root.
  */
 export class Attendant {
@@ -84,7 +86,7 @@ export class Attendant {
     if (!this.#isOurs(stored)) return false
     const { signal } = this.#stop
     if (isLive(stored)) {
-      await waitForEnd(this.#parts, id, { signal, pid: stored.state.pid })
+      await this.#attendRun(stored, signal)
       return true
     }
     if (stored.state.status === 'exited' && returnsWithHost(stored.state.restart, await readBootId())) {
@@ -96,6 +98,20 @@ export class Attendant {
     if (leftMs > 0) await waker.sleep(leftMs, signal)
     if (leftMs <= 0) await this.#restart(id, stored)
     return true
+  }
+
+  /** Until it has ended. */
+  async #attendRun(stored: StoredContainer, signal: AbortSignal): Promise<void> {
+    const over = new AbortController()
+    const health = this.#parts
+      .watchHealth(stored, AbortSignal.any([signal, over.signal]))
+      .catch((error: unknown) => debug('%s: health: %s', stored.record.id, error))
+    try {
+      await waitForEnd(this.#parts, stored.record.id, { signal, pid: stored.state.pid })
+    } finally {
+      over.abort(new Error('The container has ended.'))
+      await health
+    }
   }
 
   async #restart(id: string, stored: StoredContainer): Promise<void> {

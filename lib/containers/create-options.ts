@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto'
 import { InvalidOptionError } from '../errors.ts'
 import { checkBoolean, checkBytes, checkNumber, checkObject } from '../options/checks.ts'
 import type { ByteQuantity } from '../options/container-options.ts'
+import { checkHealth, type HealthOptions } from '../options/health-options.ts'
 import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
 import { checkRestart, type RestartPolicy, type RestartState } from '../options/restart-policy.ts'
 import type { ContainerRecord, RecordedOptions } from './record.ts'
@@ -52,6 +53,8 @@ export interface ContainerCreateOptions<E = unknown> extends RecordedOptions {
    * @default 'ignore'
    */
   stdin?: 'ignore' | 'open' | 'once' | undefined
+  /** Looks now and then whether it is well: {@link Container.inspect} and `waitFor({ healthy: true })` tell. @default the image's */
+  health?: HealthOptions | undefined
   logs?: LogOptions | undefined
   /** Aborting ends the wait for what this call does. */
   signal?: AbortSignal | undefined
@@ -64,6 +67,7 @@ export type CheckedCreateOptions = Pick<ContainerRecord, 'command' | 'options' |
   readonly name: string | undefined
   readonly autoRemove: boolean
   readonly restart: RestartState | undefined
+  readonly health: HealthOptions | undefined
 }
 
 const kOneCallOnly = ['input', 'stdout', 'stderr', 'timeoutMs', 'maxOutputBytes', 'onStart', 'reject', 'encoding']
@@ -77,7 +81,8 @@ export function checkCreateOptions(options: ContainerCreateOptions): CheckedCrea
   for (const name of kOneCallOnly) {
     if (name in options) throw new InvalidOptionError(name, 'no such option here', options[name as 'name'], kUseRun)
   }
-  const { command, name, platform, detached, autoRemove, restart, stdin, logs, signal, engine, ...rest } = options
+  const { command, name, platform, detached, autoRemove, restart, health, stdin, logs, signal, engine, ...rest } =
+    options
   // Also names that are not known.
   const { ports } = normalizeContainerOptions(command, { ...rest, name, platform, signal })
   if (detached === true && ports.length > 0) throw new InvalidOptionError('ports', 'none', rest.ports, kNoDetachedPorts)
@@ -90,6 +95,7 @@ export function checkCreateOptions(options: ContainerCreateOptions): CheckedCrea
     ...checkStdin(stdin),
     logs: checkLogs(logs),
     restart: checkRestartOf(restart, autoRemove === true),
+    health: checkHealth(health),
     name,
   }
 }

@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
 import type { ContainerVolume } from '../oci/volume-mounts.ts'
 import type { ContainerOptions } from '../options/container-options.ts'
+import type { HealthCheck } from '../options/health-options.ts'
 import type { PublishedPort } from '../options/port-options.ts'
 import type { RestartState } from '../options/restart-policy.ts'
 
@@ -54,6 +55,8 @@ export interface ContainerRecord {
   readonly detached: boolean
   /** Whether its standard input is there for those who attach. @default it has none */
   readonly stdin?: 'open' | 'once' | undefined
+  /** How it is found out whether it is well. Absent: not at all. */
+  readonly health?: HealthCheck | undefined
   readonly logs: { readonly maxBytes: number; readonly maxFiles: number }
 }
 
@@ -101,6 +104,16 @@ const recordSchema = v.looseObject({
   volumes: v.optional(v.array(v.object({ target: v.string(), name: v.string(), anonymous: v.boolean() }))),
   detached: v.boolean(),
   stdin: v.optional(v.picklist(['open', 'once'])),
+  health: v.optional(
+    v.object({
+      command: v.array(v.string()),
+      intervalMs: v.number(),
+      timeoutMs: v.number(),
+      retries: v.number(),
+      startPeriodMs: v.number(),
+      startIntervalMs: v.number(),
+    }),
+  ),
   logs: v.object({ maxBytes: v.number(), maxFiles: v.number() }),
 })
 

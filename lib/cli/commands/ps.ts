@@ -89,5 +89,7 @@ export function statusText(container: ContainerInspection, nowMs: number): strin
   if (status === 'restarting')
     return `Restarting (${exitCode ?? 'unknown'}) ${humanSince(finishedAt ?? undefined, nowMs)}`
   const up = startedAt === null ? 'Up' : `Up ${humanDuration(nowMs - Date.parse(startedAt))}`
-  return status === 'paused' ? `${up} (Paused)` : up
+  if (status === 'paused') return `${up} (Paused)`
+  if (container.health === null) return up
+  return `${up} (${container.health.status === 'starting' ? 'health: starting' : container.health.status})`
 }

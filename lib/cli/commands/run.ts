@@ -37,6 +37,19 @@ export function addRun(parent: Command, cli: Cli): void {
   )
 }
 
+const kHealthFlags = [
+  'healthCmd',
+  'healthInterval',
+  'healthTimeout',
+  'healthRetries',
+  'healthStartPeriod',
+  'healthStartInterval',
+] as const
+
+function kebab(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}
+
 async function run(cli: Cli, words: readonly string[], flags: RunCommandFlags): Promise<void> {
   assertSourceNamed(words, flags, 'run')
   if (flags.interactive === true && flags.tty === true && !cli.stdin.isTTY) {
@@ -51,6 +64,15 @@ async function run(cli: Cli, words: readonly string[], flags: RunCommandFlags): 
     throw new CliError("The flag '--restart' needs '-d': in the foreground a container is removed when it ends.", {
       exitCode: kFlagError,
     })
+  }
+  const health = kHealthFlags.find((name) => flags[name] !== undefined)
+  if (health !== undefined) {
+    throw new CliError(
+      `The flag '--${kebab(health)}' needs '-d': in the foreground nobody looks whether a container is well.`,
+      {
+        exitCode: kFlagError,
+      },
+    )
   }
   const options = { ...toRunOptions(flags, await readRunFiles(flags)), ...streamsOf(cli, flags) }
   await cli.withEngine(async (engine, library) => {

@@ -21,6 +21,7 @@ export function toCreateOptions(flags: RunFlags, files: RunFiles, verb: 'run' | 
     ...(stopSignal === undefined ? {} : { stopSignal }),
     ...(stopTimeout === undefined ? {} : { stopTimeoutMs: stopTimeout * 1000 }),
     ...(restart === undefined ? {} : { restart }),
+    ...healthOptions(flags),
     ...(logOpt === undefined ? {} : { logs: logOptions(logOpt) }),
   }
 }
@@ -37,6 +38,19 @@ function refuse(flags: RunFlags, names: readonly (keyof RunFlags)[]): void {
 const kHints: Partial<Record<keyof RunFlags, string>> = {
   timeout: "'wherry stop' ends them",
   publish: "who relays their ports is gone by then: run it in the foreground, or use '--network host'",
+}
+
+function healthOptions(flags: RunFlags): CreateOptions {
+  if (flags.healthcheck === false) return { health: { test: ['NONE'] } }
+  const health = {
+    test: flags.healthCmd,
+    intervalMs: flags.healthInterval,
+    timeoutMs: flags.healthTimeout,
+    retries: flags.healthRetries,
+    startPeriodMs: flags.healthStartPeriod,
+    startIntervalMs: flags.healthStartInterval,
+  }
+  return Object.values(health).some((value) => value !== undefined) ? { health } : {}
 }
 
 function logOptions(pairs: readonly string[]): LogOptions {

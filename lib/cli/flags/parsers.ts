@@ -30,6 +30,20 @@ export function parseSeconds(value: string): number {
   return seconds
 }
 
+const kUnitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+
+/** A duration as Go writes it: `30s`, `1m30s`, `500ms`. @returns milliseconds */
+export function parseDuration(value: string): number {
+  if (value === '0') return 0
+  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(value))
+    throw new InvalidArgumentError('It must be a time such as 30s or 1m30s.')
+  let sum = 0
+  for (const [, number, unit = ''] of value.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) {
+    sum += Number(number) * (kUnitsMs[unit] ?? 0)
+  }
+  return sum
+}
+
 /** `--format` takes one word so far; Docker's templates do not. */
 export function parseFormat(value: string): 'json' | 'table' {
   if (value === 'json' || value === 'table') return value

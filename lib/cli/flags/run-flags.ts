@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { type Command, Option } from 'commander'
 import { CliError, kFlagError } from '../errors.ts'
-import { collect, parseInteger, parseNumber, parseSeconds } from './parsers.ts'
+import { collect, parseDuration, parseInteger, parseNumber, parseSeconds } from './parsers.ts'
 import { addRefusal } from './refusal.ts'
 import { kUnsupported } from './unsupported.ts'
 
@@ -49,6 +49,13 @@ export interface RunFlags {
   timeout?: number
   logOpt?: string[]
   restart?: string
+  healthcheck?: boolean
+  healthCmd?: string
+  healthInterval?: number
+  healthTimeout?: number
+  healthRetries?: number
+  healthStartPeriod?: number
+  healthStartInterval?: number
   limits?: 'strict' | 'best-effort'
 }
 
@@ -58,6 +65,7 @@ export function addRunFlags(command: Command): void {
   addFileFlags(command)
   addLimitFlags(command)
   addIsolationFlags(command)
+  addHealthFlags(command)
   for (const [flags, reason] of kUnsupported) addRefusal(command, flags, reason)
 }
 
@@ -84,6 +92,17 @@ function addProcessFlags(command: Command): void {
     )
     .option('--restart <policy>', 'in the background: no, on-failure[:count], always or unless-stopped')
     .option('--log-opt <name=value>', 'in the background: max-size such as 20m, max-file; repeatable', collect)
+}
+
+function addHealthFlags(command: Command): void {
+  command
+    .option('--health-cmd <command>', 'in the background: shell command that tells whether the container is well')
+    .option('--health-interval <time>', 'pause between looks, such as 30s', parseDuration)
+    .option('--health-timeout <time>', 'longest time for one look', parseDuration)
+    .option('--health-retries <count>', 'failures in a row that make it unhealthy', parseInteger)
+    .option('--health-start-period <time>', 'time after the start in which failures do not count', parseDuration)
+    .option('--health-start-interval <time>', 'pause between looks in that time', parseDuration)
+    .option('--no-healthcheck', "leave out the image's check")
 }
 
 function addFileFlags(command: Command): void {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 const kNoNetworks = "containers have no network, or with '--network host' the host's"
-const kNoHealth = 'health checks are not run'
 
 /** What Docker has and wherry has not, with `run` and `create`. */
 export const kUnsupported: readonly (readonly [flags: string, reason: string])[] = [
@@ -19,12 +18,6 @@ export const kUnsupported: readonly (readonly [flags: string, reason: string])[]
   ['--domainname <name>', 'only --hostname is'],
   ['--volumes-from <container>', 'name the volumes with -v'],
   ['--volume-driver <name>', 'volumes are directories of the state directory'],
-  ['--health-cmd <command>', kNoHealth],
-  ['--health-interval <time>', kNoHealth],
-  ['--health-retries <count>', kNoHealth],
-  ['--health-timeout <time>', kNoHealth],
-  ['--health-start-period <time>', kNoHealth],
-  ['--no-healthcheck', kNoHealth],
   ['--device <device>', 'devices of the host are not passed on'],
   ['--device-cgroup-rule <rule>', 'devices of the host are not passed on'],
   ['--gpus <devices>', 'devices of the host are not passed on'],
