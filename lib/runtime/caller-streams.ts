@@ -18,7 +18,10 @@ export function withCallerStreams<O extends CallerOptions, T>(
   const streams = streamsOf(options)
   if (streams.size === 0) return work(options)
   const controller = new AbortController()
-  const fail = (error: unknown): void => controller.abort(error)
+  const fail = (error: unknown): void => {
+    // A reader that has gone is told to the program in the way of the system: SIGPIPE, when it goes on writing.
+    if ((error as NodeJS.ErrnoException | null)?.code !== 'EPIPE') controller.abort(error)
+  }
   for (const stream of streams) {
     allowManyListeners(stream)
     if (stream.errored !== null) fail(stream.errored)
