@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { setTimeout as delay } from 'node:timers/promises'
 import { debuglog } from 'node:util'
+import { withLinkedSignal } from '../async/linked-signal.ts'
 import { NotFoundError } from '../errors.ts'
 import { returnsWithHost } from '../options/restart-policy.ts'
 import type { Runtime } from '../runtime/runtime.ts'
@@ -103,15 +104,17 @@ export class Attendant {
   /** Until it has ended. */
   async #attendRun(stored: StoredContainer, signal: AbortSignal): Promise<void> {
     const over = new AbortController()
-    const health = this.#parts
-      .watchHealth(stored, AbortSignal.any([signal, over.signal]))
-      .catch((error: unknown) => debug('%s: health: %s', stored.record.id, error))
-    try {
-      await waitForEnd(this.#parts, stored.record.id, { signal, pid: stored.state.pid })
-    } finally {
-      over.abort(new Error('The container has ended.'))
-      await health
-    }
+    await withLinkedSignal(signal, over, async () => {
+      const health = this.#parts
+        .watchHealth(stored, over.signal)
+        .catch((error: unknown) => debug('%s: health: %s', stored.record.id, error))
+      try {
+        await waitForEnd(this.#parts, stored.record.id, { signal, pid: stored.state.pid })
+      } finally {
+        over.abort(new Error('The container has ended.'))
+        await health
+      }
+    })
   }
 
   async #restart(id: string, stored: StoredContainer): Promise<void> {
