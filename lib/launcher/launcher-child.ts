@@ -43,6 +43,8 @@ export class LauncherChild {
   #failure: Error | undefined
   #ended = false
   readonly #runs: boolean
+  /** Whether it has said that it waits, before its pid was known. */
+  #waits = false
   /** A signal that was asked for before the pid was known. */
   #pendingSignal: number | undefined
 
@@ -135,12 +137,12 @@ export class LauncherChild {
         if (fds[0] !== undefined) this.#pidfd = new this.#native.Descriptor(fds[0])
         onPid(this)
         if (this.#pendingSignal !== undefined) this.kill(this.#pendingSignal)
+        if (this.#waits) this.#onAwait()
         break
       case 'await':
-        // Of the second plan: it waits for requests, and not for a program.
-        if (this.#settlePrepared === undefined) this.#settleStarted?.resolve()
-        else this.#settlePrepared.resolve()
-        this.#settlePrepared = undefined
+        // Who made it tells its pid, and may be slower than it is. Without that its end would never be ours.
+        if (this.pid === 0) this.#waits = true
+        else this.#onAwait()
         break
       case 'pty':
         this.ptyFd = fds[0] ?? -1
@@ -149,6 +151,14 @@ export class LauncherChild {
         this.#fail(this.#explain(message.failure, this.#sections[message.failure.section]?.[message.failure.step]))
         break
     }
+  }
+
+  #onAwait(): void {
+    this.#waits = false
+    // Of the second plan: it waits for requests, and not for a program.
+    if (this.#settlePrepared === undefined) this.#settleStarted?.resolve()
+    else this.#settlePrepared.resolve()
+    this.#settlePrepared = undefined
   }
 
   #fail(error: Error): void {

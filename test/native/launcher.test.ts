@@ -17,6 +17,10 @@ import { needs } from '../helpers/needs.ts'
 checkLeftovers()
 
 const native = loadNative()
+// native/protocol.h
+const kStatusPid = 1
+const kStatusAwait = 2
+const kStatusBytes = 64
 const kSigkill = 9
 const kSigterm = 15
 
@@ -179,6 +183,37 @@ for (const [name, damage] of [
     assert.ok(existsSync(`/proc/${pid}`))
   })
 }
+
+test('a child that says that it waits before its pid is told is prepared once that is known', async (t) => {
+  const [ours, theirs] = native.socketPair()
+  const status = new native.Channel(theirs, () => undefined)
+  const pids: number[] = []
+  const child = new LauncherChild(native, ours, [], {
+    explain: () => assert.fail('nothing failed'),
+    onPid: ({ pid }) => pids.push(pid),
+  })
+  t.after(() => {
+    child.release()
+    status.close()
+  })
+  const say = (kind: number, value: number): void => {
+    const message = Buffer.alloc(kStatusBytes)
+    message.writeUInt32LE(kind, 0)
+    message.writeInt32LE(value, 4)
+    status.send(message, [])
+  }
+  let isPrepared = false
+  void child.prepared.then(() => {
+    isPrepared = true
+  })
+  say(kStatusAwait, 0)
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  assert.equal(isPrepared, false)
+  // Above any pid that there can be.
+  say(kStatusPid, 2 ** 22 + 1)
+  await child.prepared
+  assert.deepEqual(pids, [2 ** 22 + 1])
+})
 
 test('a plan that ends without a program fails, and does not run on into nothing', async (t) => {
   const child = await prepare(startLauncher(t))
