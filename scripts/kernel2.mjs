@@ -17,6 +17,8 @@ const BUILD = process.env.WHERRY_BUILD_TS ?? join(root, 'build-ts')
 const MODULES = '/usr/lib/uml/modules'
 const DISK_BYTES = 3 * 1024 ** 3
 const MEMORY = '2048M'
+/** With times: what is older than its source would be built anew, for which the guest has no compiler. */
+const kAsItIs = { recursive: true, preserveTimestamps: true }
 /** A guest that has not ended by then hangs. */
 const TIMEOUT_MS = 900_000
 const GUEST_PROJECT = '/srv/project'
@@ -135,10 +137,10 @@ async function copyProject(target) {
     'scripts/summary-reporter.mjs',
   ]
   for (const path of [...own, ...modules]) {
-    if (existsSync(join(root, path))) await cp(join(root, path), join(target, path), { recursive: true })
+    if (existsSync(join(root, path))) await cp(join(root, path), join(target, path), kAsItIs)
   }
   for (const path of ['lib', 'test', 'probe']) {
-    if (existsSync(join(BUILD, path))) await cp(join(BUILD, path), join(target, 'build-ts', path), { recursive: true })
+    if (existsSync(join(BUILD, path))) await cp(join(BUILD, path), join(target, 'build-ts', path), kAsItIs)
   }
   await cp(await realpath(process.execPath), join(target, 'node'))
 }
