@@ -66,11 +66,11 @@ export class ExecTargetFinder {
     const stored = this.#stored
     if (stored === undefined) return () => undefined
     const common = { execID: randomBytes(32).toString('hex'), command: command[0] }
-    void containers.tell(stored, 'exec_create', common)
-    void containers.tell(stored, 'exec_start', common)
+    containers.tellLater(stored, 'exec_create', common)
+    containers.tellLater(stored, 'exec_start', common)
     return (exit = {}) => {
       const code = exit.exitCode ?? (typeof exit.signal === 'number' ? 128 + exit.signal : undefined)
-      void containers.tell(stored, 'exec_die', { ...common, exitCode: code?.toString() })
+      containers.tellLater(stored, 'exec_die', { ...common, exitCode: code?.toString() })
     }
   }
 

@@ -2,6 +2,7 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ConflictError, NotFoundError, WherryError } from '../errors.ts'
+import type { NewEvent } from '../events/event.ts'
 import { isErrno, writeFileAtomic } from '../store/atomic.ts'
 import { namesIn, statIfThere } from '../store/files.ts'
 import { acquireLock, type FileLock, type LockOptions } from '../store/lock.ts'
@@ -85,13 +86,13 @@ export class ContainerStore {
   }
 
   /** Tells what has happened to a container. */
-  tell(
-    { record, state }: Pick<StoredContainer, 'record' | 'state'>,
-    action: string,
-    attributes: Readonly<Record<string, string | undefined>> = {},
-  ): Promise<void> {
-    const all = { ...eventAttributes(record), ...attributes }
-    return this.#store.events.tell({ type: 'container', action, id: record.id, name: state.name, attributes: all })
+  tell(about: ToldOf, action: string, attributes: ToldAttributes = {}): Promise<void> {
+    return this.#store.events.tell(eventOf(about, action, attributes))
+  }
+
+  /** As {@link tell}, for what happens often; see {@link EventLog.tellLater}. */
+  tellLater(about: ToldOf, action: string, attributes: ToldAttributes): void {
+    this.#store.events.tellLater(eventOf(about, action, attributes))
   }
 
   /** Tells of a container's end, where it has ended and nobody has told so yet. @throws {NotFoundError} */
@@ -334,6 +335,14 @@ export class ContainerStore {
     )
     return ids[names.indexOf(true)]
   }
+}
+
+type ToldOf = Pick<StoredContainer, 'record' | 'state'>
+type ToldAttributes = Readonly<Record<string, string | undefined>>
+
+function eventOf({ record, state }: ToldOf, action: string, attributes: ToldAttributes): NewEvent {
+  const all = { ...eventAttributes(record), ...attributes }
+  return { type: 'container', action, id: record.id, name: state.name, attributes: all }
 }
 
 function ignoreAbsent(error: unknown): undefined {

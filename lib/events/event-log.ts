@@ -17,6 +17,8 @@ const kMaxFileBytes = 1024 * 1024
 /** Files that are kept, the one that is written to included. */
 const kKeptFiles = 4
 const kRotatedPauseMs = 1
+/** What may come later is written together with all that is told in this time. */
+const kLaterMs = 20
 const kRotateTries = 5
 
 /** A place in the log. */
@@ -38,6 +40,9 @@ export class EventLog {
   /** Lines whose turn has not come, and that more may join. */
   #batch: { readonly lines: string[]; readonly written: Promise<void> } | undefined
   #writing: Promise<void> = Promise.resolve()
+  /** Lines of {@link EventLog.tellLater}. */
+  readonly #later: string[] = []
+  #timer: NodeJS.Timeout | undefined
 
   /** @param dir - made by the first event */
   constructor(dir: string, native: StoreNative, options: { maxFileBytes?: number } = {}) {
@@ -51,20 +56,33 @@ export class EventLog {
    * others can read it; a disk that is full loses events, and stops nothing.
    */
   tell(event: NewEvent): Promise<void> {
-    const made = makeEvent(event)
-    const subscribers = channel(`wherry:${made.type}`)
-    if (subscribers.hasSubscribers) subscribers.publish(publicEvent(made))
+    this.#later.push(announce(event))
+    return this.#writeLater()
+  }
+
+  /** As {@link tell}, for what happens often and nobody waits for: writing at once would compete with the work itself. */
+  tellLater(event: NewEvent): void {
+    this.#later.push(announce(event))
+    this.#timer ??= setTimeout(() => this.#writeLater(), kLaterMs)
+  }
+
+  /** Hands over what was told for later, in the order in which it was. */
+  #writeLater(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#later.length === 0) return this.#writing
     if (this.#batch === undefined) {
       const lines: string[] = []
       this.#batch = { lines, written: this.#inTurn(() => this.#flush(lines)) }
     }
-    this.#batch.lines.push(formatEvent(made))
+    this.#batch.lines.push(...this.#later.splice(0))
     return this.#batch.written
   }
 
   /** Where the next event will be. What this process has told before lies before it. */
   async end(): Promise<LogPosition> {
     let position: LogPosition = { file: 1, offset: 0 }
+    void this.#writeLater()
     this.#batch = undefined
     await this.#inTurn(async () => {
       const newest = (await this.files.numbers()).at(-1)
@@ -77,7 +95,7 @@ export class EventLog {
 
   /** Waits until everything is written. */
   settle(): Promise<void> {
-    return this.#writing
+    return this.#writeLater()
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -135,6 +153,14 @@ export class EventLog {
     await using _made = await open(this.files.path(this.#file + 1), kAppend | constants.O_CREAT, 0o600)
     for (const number of numbers.slice(0, 1 - kKeptFiles)) await unlinkIfThere(this.files.path(number))
   }
+}
+
+/** Tells subscribers in this process. @returns the line for all others */
+function announce(event: NewEvent): string {
+  const made = makeEvent(event)
+  const subscribers = channel(`wherry:${made.type}`)
+  if (subscribers.hasSubscribers) subscribers.publish(publicEvent(made))
+  return formatEvent(made)
 }
 
 const kAppend = constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW

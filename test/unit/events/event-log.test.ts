@@ -8,6 +8,7 @@ import { formatEvent, type LoggedEvent, makeEvent, parseEvent } from '../../../l
 import { EventLog } from '../../../lib/events/event-log.ts'
 import { EventReader } from '../../../lib/events/event-reader.ts'
 import { loadNative } from '../../../lib/launcher/native.ts'
+import { until } from '../../helpers/until.ts'
 
 const native = loadNative()
 let top = ''
@@ -36,6 +37,26 @@ test('a line of the log', () => {
   for (const line of ['', 'null', '{}', '[1]', '{"type":"image"', JSON.stringify({ ...event, type: 'other' })]) {
     assert.equal(parseEvent(line), undefined, line)
   }
+})
+
+test('what may be told later is written in its order, by itself, before what comes after it, and when all is settled', async () => {
+  const dir = await newDir()
+  const log = new EventLog(dir, native)
+  const names = async (): Promise<string[]> =>
+    (await all(new EventReader(log.files, undefined))).map(({ name }) => name)
+  log.tellLater(numbered('a', 0))
+  log.tellLater(numbered('a', 1))
+  assert.deepEqual(await names(), [])
+  await log.tell(numbered('a', 2))
+  assert.deepEqual(await names(), ['0', '1', '2'])
+  log.tellLater(numbered('a', 3))
+  await log.settle()
+  assert.deepEqual(await names(), ['0', '1', '2', '3'])
+  const before = await log.end()
+  log.tellLater(numbered('a', 4))
+  assert.notDeepEqual(await log.end(), before)
+  log.tellLater(numbered('a', 5))
+  await until(async () => (await names()).length === 6, 'it is written by itself')
 })
 
 test('many writers and files: a reader gets all, once, each writer in its order', { timeout: 30_000 }, async () => {
