@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 import type { Socket } from 'node:net'
-import { withLinkedSignal } from './async/linked-signal.ts'
+import { withDeadline } from './async/deadline.ts'
 import { reachOf } from './containers/own-namespaces.ts'
 import type { Engine } from './engine.ts'
-import { ContainerStateError, InvalidOptionError, TimeoutError, WherryError } from './errors.ts'
+import { ContainerStateError, InvalidOptionError, WherryError } from './errors.ts'
 import { connectInContainer, type ReachParts } from './net/connect.ts'
 import { ContainerFetcher } from './net/container-fetch.ts'
 import { ExposedServer, type ExposeHandler } from './net/exposed-server.ts'
@@ -60,7 +60,7 @@ export async function connectTo(
   const halfOpen = checkBoolean('allowHalfOpen', allowHalfOpen, false)
   signal?.throwIfAborted()
   const what = 'path' in normalized ? normalized.path : `port ${normalized.port}`
-  return withTimeout(limitMs, signal, `Connecting to ${what} in the container`, async (limit) => {
+  return withDeadline(`Connecting to ${what} in the container`, limitMs, signal, async (limit) => {
     const { container, ...parts } = await reachTarget(engine, id)
     try {
       return await connectInContainer(parts, container, normalized, { signal: limit, allowHalfOpen: halfOpen })
@@ -77,22 +77,6 @@ async function endedInstead(engine: Engine, id: string, error: unknown): Promise
     () => error,
     (reason: unknown) => reason,
   )
-}
-
-/** Gives work that listens to a signal so much time. */
-async function withTimeout<T>(
-  timeoutMs: number,
-  signal: AbortSignal | undefined,
-  what: string,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const controller = new AbortController()
-  const timer = setTimeout(() => controller.abort(new TimeoutError(what, timeoutMs)), timeoutMs)
-  try {
-    return await withLinkedSignal(signal, controller, () => work(controller.signal))
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 /** Makes what {@link Container.fetch} uses. */
