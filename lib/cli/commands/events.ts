@@ -44,7 +44,7 @@ export function eventLine({ time, type, action, id, name, attributes }: EngineEv
   // Docker says how it went with the action itself.
   const status =
     action === 'health_status'
-      ? `: ${attributes.health}`
+      ? `: ${attributes.status}`
       : action === 'exec_create' || action === 'exec_start'
         ? `: ${attributes.command}`
         : ''
