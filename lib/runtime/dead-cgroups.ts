@@ -11,7 +11,8 @@ export async function removeDeadCgroups(sessionIds: readonly string[]): Promise<
   const driver = createCgroupDriver(await readCgroupWorld(), { limits: 'best-effort' })
   const names = (await driver.list()).filter((name) => sessionIds.some((id) => name.startsWith(`${id}-`)))
   await Promise.allSettled(names.map((name) => removeCgroup(driver, name)))
-  if (names.length > 0) await driver.removeParents()
+  // Also where nothing was in them: who was killed between making them and what is in them has left them empty.
+  await driver.removeParents()
 }
 
 /**
@@ -29,7 +30,8 @@ export async function removeContainerCgroups(
   const left = new Set(await driver.list())
   const dead = ids.filter((id) => left.has(id))
   await Promise.allSettled(dead.map((id) => ifDead(id, () => removeCgroup(driver, id))))
-  if (dead.length > 0) await driver.removeParents()
+  // Also where its own has gone: whoever removed it may have met others beside it, and could not remove what is above them.
+  await driver.removeParents()
 }
 
 /** Removes a cgroup, where it exists, and ends what is in it. */
