@@ -3,7 +3,8 @@
 //
 // Both sides send frames: one byte that says what it is, the size of what follows in four bytes, little-endian, and
 // that. A client that does not read holds the container's output back, for kPatienceMs at most; then it is let go. What
-// is logged is never held back by more than that.
+// is logged is never held back by more than that. A client that leaves holds nothing back, and what it typed before
+// goes to the container all the same.
 #pragma once
 
 #include <stddef.h>
@@ -64,7 +65,10 @@ int attach_timeout();
 // Lets go of clients that have not read for too long.
 void attach_expire();
 
-// Waits until clients of containers that have ended have read everything, or for so long.
+// Serves whatever this epoll watches, which is a Watched each, and buries who is gone.
+void attach_pump(int epoll, int timeout_ms);
+
+// Once no container is left: waits until all clients have read everything, or for so long.
 void attach_finish(int64_t timeout_ms);
 
 // Frees clients that are gone. To be called when no event that was fetched before is left.

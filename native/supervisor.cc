@@ -19,7 +19,6 @@
 namespace wherry {
 namespace {
 
-constexpr int kMaxEvents = 64;
 constexpr size_t kChunk = 64 * 1024;
 // What one stream may say before the others have their turn.
 constexpr int kChunksPerTurn = 4;
@@ -236,15 +235,7 @@ pid_t supervise(const uint8_t* message, size_t size, const int* fds, int count) 
   return it->pid;
 }
 
-void supervisor_pump() {
-  epoll_event events[kMaxEvents];
-  int n = epoll_wait(epoll_fd, events, kMaxEvents, 0);
-  for (int i = 0; i < n; i++) {
-    auto* watched = static_cast<Watched*>(events[i].data.ptr);
-    watched->on_ready(watched, events[i].events);
-  }
-  attach_bury();
-}
+void supervisor_pump() { attach_pump(epoll_fd, 0); }
 
 int supervisor_timeout() { return attach_timeout(); }
 

@@ -5,12 +5,16 @@
 #include <doctest/doctest.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <string>
+#include <thread>
 
 #include "scratch.h"
 
@@ -29,6 +33,7 @@ struct Fixture {
   int input = -1;  // where the sink ends
 
   explicit Fixture(bool once = false) {
+    signal(SIGPIPE, SIG_IGN);
     int ends[2];
     REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
     input = ends[0];
@@ -43,7 +48,7 @@ struct Fixture {
     attach_close(&point);
     attach_finish(0);
     attach_bury();
-    close(input);
+    if (input >= 0) close(input);
     close(dir);
     close(epoll);
   }
@@ -188,6 +193,112 @@ TEST_CASE("what was written before the end is read after it") {
   char byte;
   CHECK(read(client, &byte, 1) == 0);
   close(client);
+}
+
+TEST_CASE("what a client typed before it left counts, whatever it left unread") {
+  Fixture f;
+  std::string chunk(65536, 'x');
+  int client = f.client();
+  while (!attach_is_full(&f.point)) attach_output(&f.point, false, chunk.data(), chunk.size());
+  say(client, frame(kFrameInput, "last"));
+  close(client);
+  SUBCASE("as its socket tells") {}
+  SUBCASE("as the next output finds out") { attach_output(&f.point, false, "x", 1); }
+  for (int i = 0; i < 4; i++) f.turn();
+  CHECK(read_all(f.input) == "last");
+  CHECK(f.point.clients == nullptr);
+  CHECK(rooms == 1);
+}
+
+TEST_CASE("what a client typed goes on after it left, as there is room for it") {
+  Fixture f(true);
+  int client = f.client();
+  std::string typed(kMaxInputFrame, 'a');
+  say(client, frame(kFrameInput, typed));
+  say(client, frame(kFrameInput, typed));
+  f.turn();
+  std::string chunk(65536, 'x');
+  while (!attach_is_full(&f.point)) attach_output(&f.point, false, chunk.data(), chunk.size());
+  close(client);
+  f.turn();
+  CHECK(!attach_is_full(&f.point));
+  CHECK(rooms == 1);
+  CHECK(attach_timeout() == -1);
+  SUBCASE("all of it") {
+    std::string got;
+    for (std::string more = "-"; !more.empty(); f.turn()) got += more = read_all(f.input);
+    CHECK((got == typed + typed));
+    CHECK(f.point.clients == nullptr);
+    CHECK(f.point.sink < 0);
+  }
+  SUBCASE("until nobody reads it any more") {
+    close(f.input);
+    f.input = -1;
+    f.turn();
+    CHECK(f.point.clients == nullptr);
+  }
+  SUBCASE("until others want its place") {
+    int others[kMaxClients];
+    for (int& other : others) other = f.client();
+    char byte;
+    // A greeting, and no end.
+    for (int other : others) CHECK(read(other, &byte, 1) == 1);
+    for (int other : others) close(other);
+  }
+}
+
+TEST_CASE("who waits for room in an input that ends waits no more") {
+  Fixture f(true);
+  int first = f.client();
+  int second = f.client();
+  std::string typed(kMaxInputFrame, 'a');
+  for (int i = 0; i < 3; i++) say(first, frame(kFrameInput, typed));
+  f.turn();
+  say(second, frame(kFrameInputEnd, ""));
+  f.turn();
+  CHECK(f.point.sink < 0);
+  int left = -1;
+  CHECK(ioctl(first, SIOCOUTQ, &left) == 0);
+  CHECK(left == 0);
+  close(first);
+  close(second);
+}
+
+TEST_CASE("who types without pause lets others have their turn") {
+  Fixture f;
+  int client = f.client();
+  std::string resizes;
+  for (int i = 0; i < 1000; i++) resizes += frame(kFrameResize, "1234");
+  say(client, resizes);
+  epoll_event event;
+  REQUIRE(epoll_wait(f.epoll, &event, 1, 0) == 1);
+  auto* watched = static_cast<Watched*>(event.data.ptr);
+  watched->on_ready(watched, event.events);
+  int left = 0;
+  CHECK(ioctl(client, SIOCOUTQ, &left) == 0);
+  CHECK(left > 0);
+  f.turn();
+  CHECK(ioctl(client, SIOCOUTQ, &left) == 0);
+  CHECK(left == 0);
+  close(client);
+}
+
+TEST_CASE("at the end, one who does not read keeps nobody else from reading") {
+  Fixture f;
+  int reader = f.client();
+  int idler = f.client();
+  std::string chunk(65536, 'x');
+  while (!attach_is_full(&f.point)) attach_output(&f.point, false, chunk.data(), chunk.size());
+  attach_output(&f.point, false, "end", 3);
+  attach_close(&f.point);
+  std::string all;
+  fcntl(reader, F_SETFL, 0);
+  std::thread thread([&] { all = read_all(reader); });
+  attach_finish(500);
+  thread.join();
+  CHECK(all.substr(all.size() - 3) == "end");
+  close(reader);
+  close(idler);
 }
 
 }  // namespace
