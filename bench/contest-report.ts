@@ -66,6 +66,20 @@ export function reasonOf({ failed, skipped }: Absence): string | undefined {
   return failed !== undefined ? `it failed: ${failed}` : skipped
 }
 
+/** The line of a subject without figures. */
+export function absentRow(name: string): string[] {
+  return [name, 'not measured']
+}
+
+/** Says below a table why a subject is not in it. */
+export function absenceNotes(subjects: readonly ({ name: string } & Absence)[]): string {
+  const notes = subjects.flatMap(({ name, ...absence }) => {
+    const reason = reasonOf(absence)
+    return reason === undefined ? [] : [`- ${name} not measured: ${reason}`]
+  })
+  return notes.length === 0 ? '' : `\n\n${notes.join('\n')}`
+}
+
 /** Says below a section that the whole part is missing. */
 export function formatAbsence(absence: Absence): string {
   const reason = reasonOf(absence)

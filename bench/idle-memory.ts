@@ -29,14 +29,17 @@ export async function measureIdleMemory(job: IdleMemoryJob, signal: AbortSignal)
     await mkdir(directory, { recursive: true })
     return { ...fixtures, directory, cgroupName: cgroupNameOf(process.pid, name), seccompSource: undefined }
   }
-  const rows: IdleMemoryRow[] = [{ name: 'wherry', containers: job.containers }]
-  const [ours] = rows
-  if (ours !== undefined) await noting(ours, async () => measureOurs(ours, new WherrySubject(await context('wherry'))))
-  for (const [name, make, program] of kPeers) {
-    if (signal.aborted) break
-    const row: IdleMemoryRow = { name, containers: kPeerContainers }
+  const rows: IdleMemoryRow[] = []
+  if (job.subjects.includes('wherry')) {
+    const row: IdleMemoryRow = { name: 'wherry', containers: job.containers }
     rows.push(row)
-    await noting(row, async () => measurePeer(row, make(await context(make.name)), program))
+    await noting(row, async () => measureOurs(row, new WherrySubject(await context('wherry'))))
+  }
+  for (const { subject, program, make } of kPeers.filter((peer) => job.subjects.includes(peer.subject))) {
+    if (signal.aborted) break
+    const row: IdleMemoryRow = { name: `${program} (${subject})`, containers: kPeerContainers }
+    rows.push(row)
+    await noting(row, async () => measurePeer(row, make(await context(subject)), program))
   }
   return { kind: 'idle-memory', rows }
 }
@@ -48,21 +51,9 @@ interface Peer {
   dispose(): Promise<void>
 }
 
-const kPeers: readonly (readonly [name: string, make: (context: SubjectContext) => Peer, program: string])[] = [
-  [
-    'conmon (podman)',
-    function podman(context) {
-      return new PodmanSubject(context)
-    },
-    'conmon',
-  ],
-  [
-    'containerd-shim (dockerd)',
-    function dockerd(context) {
-      return new DockerdSubject(context)
-    },
-    'containerd-shim',
-  ],
+const kPeers: readonly { subject: string; program: string; make: (context: SubjectContext) => Peer }[] = [
+  { subject: 'podman', program: 'conmon', make: (context) => new PodmanSubject(context) },
+  { subject: 'dockerd', program: 'containerd-shim', make: (context) => new DockerdSubject(context) },
 ]
 
 async function noting(row: IdleMemoryRow, work: () => Promise<void>): Promise<void> {
@@ -99,7 +90,7 @@ async function ownBytes(): Promise<number> {
     const namespace = await readlink(`/proc/${pid}/ns/pid`).catch(() => undefined)
     return namespace === own ? await sharedOutBytes(pid) : 0
   })
-  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
+  return totalOf(await Promise.all(sizes), 'this process')
 }
 
 async function measurePeer(row: IdleMemoryRow, peer: Peer, program: string): Promise<void> {
@@ -110,8 +101,7 @@ async function measurePeer(row: IdleMemoryRow, peer: Peer, program: string): Pro
     await delay(kSettleMs)
     const pids = await programsFor(program, ids)
     if (pids.length === 0) throw new Error(`no process of ${program} was found`)
-    const sizes = await Promise.all(pids.map(sharedOutBytes))
-    row.bytesPerContainer = sizes.reduce((sum, size) => sum + size, 0) / row.containers
+    row.bytesPerContainer = totalOf(await Promise.all(pids.map(sharedOutBytes)), program) / row.containers
   } finally {
     for (const id of ids) await peer.removeIdle(id)
     await peer.dispose()
@@ -127,6 +117,13 @@ async function programsFor(program: string, ids: readonly string[]): Promise<num
     if (name.includes(program) && ids.some((id) => line.includes(id))) found.push(pid)
   }
   return found
+}
+
+/** Nothing takes no memory: then the kernel did not tell. @throws {Error} */
+function totalOf(sizes: readonly number[], what: string): number {
+  const total = sizes.reduce((sum, size) => sum + size, 0)
+  if (total === 0) throw new Error(`the kernel tells no proportional set size (smaps_rollup) of ${what}`)
+  return total
 }
 
 /** Proportional set size: what several processes share counts once. @source proc_pid_smaps_rollup, kernel documentation */

@@ -41,7 +41,7 @@ export type Job =
   | (JobBase & { kind: 'endurance'; subject: string; runs: number })
   | (JobBase & { kind: 'event-loop'; work: Work; subject: string; runs: number; idleMs: number })
   | (JobBase & { kind: 'throughput'; subjects: string[]; runs: number; concurrency: number; seed: number })
-  | (JobBase & { kind: 'idle-memory'; containers: number })
+  | (JobBase & { kind: 'idle-memory'; subjects: string[]; containers: number })
   | (JobBase & { kind: 'unpack'; rounds: number; seed: number })
   | (JobBase & { kind: 'transfer'; rounds: number; seed: number })
 

@@ -23,16 +23,19 @@ type WithoutPlace<T> = T extends unknown
 
 /** Those that P4 compares: others would take minutes. */
 const kManyAtOnce = ['wherry', 'crun']
+/** Those that P7 looks at: the others have nothing that stays for each container. */
+const kIdle = ['wherry', 'podman', 'dockerd']
 
 /** Lists the jobs of a run, in order: each is done by a process of its own. */
 function planJobs(options: BenchOptions): WithoutPlace<Job>[] {
   const jobs: WithoutPlace<Job>[] = []
   const { seed } = options.latency
-  const controls = ['wherry', 'spawn'].filter((name) => options.subjects.includes(name))
+  const among = (names: readonly string[]): string[] => names.filter((name) => options.subjects.includes(name))
+  const controls = among(['wherry', 'spawn'])
   if (options.parts.includes('P1')) {
     for (const [index, megabytes] of options.residentMegabytes.entries()) {
       const residentBytes = megabytes * 1e6
-      const names = index === 0 ? [] : options.firstSizeOnly.filter((name) => options.subjects.includes(name))
+      const names = index === 0 ? [] : among(options.firstSizeOnly)
       const leftOut = Object.fromEntries(names.map((name) => [name, 'a short run measures it at the first size only']))
       const subjects = options.subjects.filter((name) => !names.includes(name))
       jobs.push({ kind: 'latency', work: 'run', subjects, leftOut, residentBytes, settings: options.latency })
@@ -45,9 +48,8 @@ function planJobs(options: BenchOptions): WithoutPlace<Job>[] {
   }
   if (options.parts.includes('P3-unpack')) jobs.push({ kind: 'unpack', rounds: options.p3Rounds, seed })
   if (options.parts.includes('P3-transfer')) jobs.push({ kind: 'transfer', rounds: options.p3Rounds, seed })
-  if (options.parts.includes('P4')) {
-    const subjects = options.subjects.filter((name) => kManyAtOnce.includes(name))
-    jobs.push({ kind: 'throughput', subjects, ...options.throughput, seed })
+  if (options.parts.includes('P4') && among(kManyAtOnce).length > 0) {
+    jobs.push({ kind: 'throughput', subjects: among(kManyAtOnce), ...options.throughput, seed })
   }
   if (options.parts.includes('P5')) {
     for (const subject of controls) jobs.push({ kind: 'endurance', subject, runs: options.enduranceRuns })
@@ -61,7 +63,9 @@ function planJobs(options: BenchOptions): WithoutPlace<Job>[] {
       jobs.push({ kind: 'event-loop', work: 'exec', subject, runs: options.eventLoopRuns, idleMs: 2_000 })
     }
   }
-  if (options.parts.includes('P7')) jobs.push({ kind: 'idle-memory', containers: options.idleContainers })
+  if (options.parts.includes('P7') && among(kIdle).length > 0) {
+    jobs.push({ kind: 'idle-memory', subjects: among(kIdle), containers: options.idleContainers })
+  }
   return jobs
 }
 
@@ -108,7 +112,7 @@ async function measureAll(options: BenchOptions, packageRoot: string, signal: Ab
 
 function describeJob(job: WithoutPlace<Job>): string {
   if (job.kind === 'throughput') return `P4: ${job.subjects.join(', ')}`
-  if (job.kind === 'idle-memory') return 'P7'
+  if (job.kind === 'idle-memory') return `P7: ${job.subjects.join(', ')}`
   if (job.kind === 'latency')
     return `${job.work === 'run' ? 'P1' : 'P2'} at ${job.residentBytes / 1e6} MB: ${job.subjects.join(', ')}`
   if (job.kind === 'unpack') return 'P3-unpack'

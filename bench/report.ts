@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-import { reasonOf } from './contest-report.ts'
+import { absenceNotes, absentRow, reasonOf } from './contest-report.ts'
 import type { HostFacts } from './host-facts.ts'
 import type { Absence, BlockResult, EnduranceResult, EventLoopResult, JobResult, LatencyResult } from './job.ts'
 import { decileDrift, pairedRatio, summarize } from './statistics.ts'
 import type { PlotGroup, PlotRow } from './svg.ts'
-import { type Column, formatInterval, formatMegabytes, formatMs, formatRatio, formatTable } from './table.ts'
+import { formatInterval, formatMegabytes, formatMs, formatRatio, formatTable, numberColumns } from './table.ts'
 import { formatIdleMemory, formatThroughput } from './throughput-report.ts'
 import { formatTransfer } from './transfer-report.ts'
 import { formatUnpack } from './unpack-report.ts'
@@ -41,7 +41,7 @@ export function formatResults(results: readonly JobResult[]): string {
 export function listFailures(results: readonly JobResult[]): string[] {
   return results.flatMap((result) => {
     if (result.kind === 'latency' || result.kind === 'throughput') return failuresIn(result.subjects)
-    if (result.kind === 'idle-memory') return failuresIn(result.rows.slice(0, 1))
+    if (result.kind === 'idle-memory') return failuresIn(result.rows.filter(({ name }) => name === kOurs))
     const own = failuresIn([{ ...result, name: result.subject }])
     if (result.kind !== 'unpack' && result.kind !== 'transfer') return own
     return [...own, ...result.rows.flatMap(({ contenders }) => failuresIn(contenders))]
@@ -197,23 +197,6 @@ function eventLoopSection(results: readonly EventLoopResult[]): string {
     ]
   })
   return `P6, event-loop delay of the embedding process (1 ms of sampling included)\n\n${formatTable(columns, rows)}${absenceNotes(named(results))}`
-}
-
-function numberColumns(first: string, titles: readonly string[]): Column[] {
-  return [{ title: first, align: 'left' }, ...titles.map((title): Column => ({ title, align: 'right' }))]
-}
-
-function absentRow(name: string): string[] {
-  return [name, 'not measured']
-}
-
-/** Says below a table why a subject is not in it. */
-function absenceNotes(subjects: readonly ({ name: string } & Absence)[]): string {
-  const notes = subjects.flatMap(({ name, ...absence }) => {
-    const reason = reasonOf(absence)
-    return reason === undefined ? [] : [`- ${name} not measured: ${reason}`]
-  })
-  return notes.length === 0 ? '' : `\n\n${notes.join('\n')}`
 }
 
 function signed(value: number): string {

@@ -7,6 +7,11 @@ export interface Column {
   align: 'left' | 'right'
 }
 
+/** A column of names, then columns of numbers. */
+export function numberColumns(first: string, titles: readonly string[]): Column[] {
+  return [{ title: first, align: 'left' }, ...titles.map((title): Column => ({ title, align: 'right' }))]
+}
+
 /** Lays out a Markdown table whose columns also line up in a terminal. A missing cell is empty. */
 export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const widths = columns.map((column, index) =>

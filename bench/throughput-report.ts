@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-import { reasonOf } from './contest-report.ts'
+import { absenceNotes, absentRow, reasonOf } from './contest-report.ts'
 import type { IdleMemoryResult, LeftoverCounts, ThroughputResult, ThroughputSubjectResult } from './job.ts'
 import { summarize } from './statistics.ts'
-import { type Column, formatMs, formatRatio, formatTable } from './table.ts'
+import { formatMs, formatRatio, formatTable, numberColumns } from './table.ts'
 
 const kCounts = ['descendants', 'fds', 'helperFds', 'mounts', 'cgroups', 'directories', 'namespaces'] as const
 
@@ -17,7 +17,7 @@ export function formatThroughput({ subjects, idle }: ThroughputResult): string {
   const ours = subjects.find(({ name }) => name === 'wherry')
   const rows = subjects.map((subject) => throughputRow(subject, ours, idle?.p99))
   const atOnce = subjects.find(({ block }) => block !== undefined)?.block?.concurrency ?? 0
-  const columns = columnsOf([
+  const columns = numberColumns('subject', [
     'runs',
     'per second',
     'wherry / it',
@@ -26,7 +26,7 @@ export function formatThroughput({ subjects, idle }: ThroughputResult): string {
     'left behind',
     'loop p99 above idle ms',
   ])
-  return `P4, ${atOnce} containers at once\n\n${formatTable(columns, rows)}${notes(subjects)}`
+  return `P4, ${atOnce} containers at once\n\n${formatTable(columns, rows)}${absenceNotes(subjects)}`
 }
 
 function throughputRow(
@@ -35,7 +35,7 @@ function throughputRow(
   idleMs = Number.NaN,
 ): string[] {
   const { name, block, loop, before, after } = subject
-  if (reasonOf(subject) !== undefined || block === undefined) return [name, 'not measured']
+  if (reasonOf(subject) !== undefined || block === undefined) return absentRow(name)
   const { median, p99 } = summarize(block.samples)
   const ratio = name === 'wherry' ? Number.NaN : (ours?.block?.perSecond ?? Number.NaN) / block.perSecond
   return [
@@ -54,21 +54,9 @@ function throughputRow(
 export function formatIdleMemory({ rows }: IdleMemoryResult): string {
   const lines = rows.map((row) => {
     const { name, containers, bytesPerContainer } = row
-    if (bytesPerContainer === undefined) return [name, 'not measured']
+    if (bytesPerContainer === undefined) return absentRow(name)
     return [name, String(containers), (bytesPerContainer / 1e3).toFixed(0)]
   })
   const title = 'P7, memory per idle container beyond its own processes (proportional set size)'
-  return `${title}\n\n${formatTable(columnsOf(['containers', 'KB each']), lines)}${notes(rows)}`
-}
-
-function columnsOf(titles: readonly string[]): Column[] {
-  return [{ title: 'subject', align: 'left' }, ...titles.map((title): Column => ({ title, align: 'right' }))]
-}
-
-function notes(subjects: readonly { name: string; skipped?: string; failed?: string }[]): string {
-  const lines = subjects.flatMap((subject) => {
-    const reason = reasonOf(subject)
-    return reason === undefined ? [] : [`- ${subject.name} not measured: ${reason}`]
-  })
-  return lines.length === 0 ? '' : `\n\n${lines.join('\n')}`
+  return `${title}\n\n${formatTable(numberColumns('subject', ['containers', 'KB each']), lines)}${absenceNotes(rows)}`
 }

@@ -19,7 +19,9 @@ export class WherryExecSubject implements Subject {
   }
 
   async trial(): Promise<void> {
-    await this.#container?.exec(['/bin/true'])
+    // Without it nothing would be done, and that very fast.
+    if (this.#container === undefined) throw new Error('there is no container to run the program in')
+    await this.#container.exec(['/bin/true'])
   }
 
   async dispose(): Promise<void> {
