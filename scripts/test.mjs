@@ -4,10 +4,10 @@
 //   node scripts/test.mjs unit security     folders or files below test/
 //   node scripts/test.mjs --no-compile …    trust what is in build-ts/
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'
-import { compile, out, root } from './compile.mjs'
+import { buildProbe, compile, out, root } from './compile.mjs'
 
 /** A single test file may take this long; the slowest ones build a Debian root first. */
 const FILE_TIMEOUT_MS = 600_000
@@ -38,16 +38,6 @@ function testFiles(name) {
       return entry.name.endsWith('.test.ts') ? [child] : []
     })
     .sort()
-}
-
-/** One static executable that integration tests put into otherwise empty images. */
-function buildProbe() {
-  const source = join(root, 'test/fixtures/probe.c')
-  const target = join(out, 'probe')
-  if (existsSync(target) && statSync(target).mtimeMs > statSync(source).mtimeMs) return true
-  mkdirSync(out, { recursive: true })
-  const args = ['-O1', '-static', '-Wall', '-Wextra', '-Werror', '-o', target, source]
-  return spawnSync(process.env.CC ?? 'gcc', args, { stdio: 'inherit' }).status === 0
 }
 
 function runTests(paths) {
