@@ -28,7 +28,7 @@ export interface BindMountOptions {
 /** A volume: a directory that the engine keeps, for any number of containers. See {@link Volume}. */
 export interface VolumeMountOptions {
   type: 'volume'
-  /** Its name; made when it does not exist. @default an anonymous volume of this container alone, which goes with it */
+  /** Its name; made when it does not exist. @default an anonymous volume, made for this container alone */
   source?: string | undefined
   /** Absolute path in the container. Created when missing. */
   target: string
