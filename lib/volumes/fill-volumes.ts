@@ -25,7 +25,8 @@ const kKernelPaths = /^\/(?:proc|sys|dev)(?:\/|$)/
 
 /**
  * Fills empty volumes from an image, as Docker does: with what it has in the directory that they are mounted on, and its owner and
- * mode. Of several who want to fill one, one does. Where one was killed over it, the next begins anew.
+ * mode; of several such directories, with the first that is not empty. Of several who want to fill one, one does. Where one was
+ * killed over it, the next begins anew.
  */
 export async function fillVolumes(
   store: VolumeStore,
@@ -33,38 +34,62 @@ export async function fillVolumes(
   request: FillRequest,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const wanted: NormalizedVolume[] = []
-  for (const mount of request.mounts) if (await isToBeFilled(store, request, mount)) wanted.push(mount)
+  const wanted = await volumesToFill(store, request)
   if (wanted.length === 0) return
   const fillers: Filler[] = []
   try {
-    // Always in one order, so that two who fill the same volumes do not wait for each other.
-    for (const mount of wanted.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))) {
-      const filler = await Filler.begin(store, mount, signal)
+    for (const volume of wanted) {
+      const filler = await Filler.begin(store, volume, signal)
       if (filler !== undefined) fillers.push(filler)
     }
-    if (fillers.length > 0) await fill(await runtime(), request, fillers, signal)
+    if (fillers.length > 0) await fill(store, await runtime(), request, fillers, signal)
   } finally {
     for (const filler of fillers) await filler.release()
   }
 }
 
+/** A volume of a container. */
+interface MountedVolume {
+  readonly name: string
+  /** The first of its mounts. */
+  readonly mount: NormalizedVolume
+  /** Where the image may have what is to be in it, in the order in which the container has these places. */
+  readonly targets: readonly string[]
+}
+
+/**
+ * The volumes that may have to be filled. Always in one order, so that two who fill the same ones do not wait for each other; each
+ * once, so that nobody waits for himself.
+ */
+async function volumesToFill(store: VolumeStore, request: FillRequest): Promise<MountedVolume[]> {
+  const wanted = new Map<string, MountedVolume>()
+  for (const mount of request.mounts) {
+    const name = nameOf(mount)
+    if (wanted.has(name) || !(await isToBeFilled(store, request, mount))) continue
+    const targets = request.mounts.filter((each) => nameOf(each) === name && isFilled(each)).map(({ target }) => target)
+    wanted.set(name, { name, mount, targets })
+  }
+  return [...wanted.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
 async function fill(
+  store: VolumeStore,
   runtime: Runtime,
   request: FillRequest,
   fillers: readonly Filler[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
   try {
-    await inVolumes(runtime, request, fillers, signal, (filler, place) => [
-      ...(filler.isStale ? [{ kind: 'empty', target: place } as const] : []),
-      ...(isFilled(filler.mount)
-        ? [{ kind: 'fill', source: filler.mount.target, target: place, limits: { ...kDefaultLayerLimits } } as const]
-        : []),
-    ])
+    await inVolumes(runtime, request, fillers, signal, async ({ isStale, volume: { name, targets } }, place, run) => {
+      if (isStale) await run({ kind: 'empty', target: place })
+      for (const source of targets) {
+        await run({ kind: 'fill', source, target: place, limits: { ...kDefaultLayerLimits } })
+        if (!(await store.isEmpty(name))) return
+      }
+    })
   } catch (error) {
     // Where this fails too, the mark stays, and the next one begins with it.
-    await inVolumes(runtime, request, fillers, undefined, (_, target) => [{ kind: 'empty', target }]).then(
+    await inVolumes(runtime, request, fillers, undefined, (_, target, run) => run({ kind: 'empty', target })).then(
       () => Promise.all(fillers.map((filler) => filler.end())),
       () => undefined,
     )
@@ -104,29 +129,29 @@ function nameOf({ source }: NormalizedVolume): string {
 
 /** The one who fills a volume. */
 class Filler {
-  readonly mount: NormalizedVolume
+  readonly volume: MountedVolume
   /** Whether somebody was killed over it. */
   readonly isStale: boolean
-  readonly #store: VolumeStore
+  readonly #mark: string
   readonly #lock: FileLock
 
-  private constructor(store: VolumeStore, mount: NormalizedVolume, isStale: boolean, lock: FileLock) {
-    this.#store = store
-    this.mount = mount
+  private constructor(volume: MountedVolume, isStale: boolean, mark: string, lock: FileLock) {
+    this.volume = volume
     this.isStale = isStale
+    this.#mark = mark
     this.#lock = lock
   }
 
   /** @returns `undefined` where there is nothing to do. */
-  static async begin(store: VolumeStore, mount: NormalizedVolume, signal?: AbortSignal): Promise<Filler | undefined> {
-    const name = nameOf(mount)
+  static async begin(store: VolumeStore, volume: MountedVolume, signal?: AbortSignal): Promise<Filler | undefined> {
+    const { name, targets } = volume
     const lock = await store.fillerLock(name, signal)
     try {
       const mark = store.fillingMark(name)
-      if (await isThere(mark)) return new Filler(store, mount, true, lock)
-      if (isFilled(mount) && (await store.isEmpty(name))) {
+      if (await isThere(mark)) return new Filler(volume, true, mark, lock)
+      if (targets.length > 0 && (await store.isEmpty(name))) {
         await writeFile(mark, '', { mode: 0o600 })
-        return new Filler(store, mount, false, lock)
+        return new Filler(volume, false, mark, lock)
       }
     } catch (error) {
       await lock.release()
@@ -138,7 +163,7 @@ class Filler {
 
   /** Says that all, or nothing, is there. */
   async end(): Promise<void> {
-    await rm(this.#store.fillingMark(nameOf(this.mount)))
+    await rm(this.#mark)
   }
 
   async release(): Promise<void> {
@@ -155,11 +180,16 @@ async function inVolumes(
   { rootfs, imageConfig, options }: FillRequest,
   fillers: readonly Filler[],
   signal: AbortSignal | undefined,
-  jobsOf: (filler: Filler, place: string) => FileJob[],
+  workOn: (filler: Filler, place: string, run: (job: FileJob) => Promise<unknown>) => Promise<unknown>,
 ): Promise<void> {
   const { native, launcher, pool } = runtime
   const places = fillers.map((_, i) => `/dev/wherry-volume-${i}`)
-  const volumes = fillers.map(({ mount }, i) => ({ ...mount, readOnly: false, subpath: null, target: places[i] ?? '' }))
+  const volumes = fillers.map(({ volume: { mount } }, i) => ({
+    ...mount,
+    readOnly: false,
+    subpath: null,
+    target: places[i] ?? '',
+  }))
   signal?.throwIfAborted()
   launcher.hold()
   try {
@@ -167,9 +197,8 @@ async function inVolumes(
     const stop = (): void => slot.child.kill(kSigkill)
     signal?.addEventListener('abort', stop, { once: true })
     try {
-      for (const job of fillers.flatMap((filler, i) => jobsOf(filler, places[i] ?? ''))) {
-        await runtime.fileThreads.run(socket, job, signal)
-      }
+      const run = (job: FileJob): Promise<unknown> => runtime.fileThreads.run(socket, job, signal)
+      for (const [i, filler] of fillers.entries()) await workOn(filler, places[i] ?? '', run)
     } finally {
       signal?.removeEventListener('abort', stop)
       native.close(socket)

@@ -283,3 +283,26 @@ test('filling that is aborted leaves a volume empty', async (t) => {
   await whole.remove()
   await Volume.prune({ engine, all: true })
 })
+
+test('a volume at several places of a container is filled from the first that the image has', {
+  timeout: 30_000,
+}, async (t) => {
+  if (!needsContainers(t)) return
+  const { engine } = fixture
+  const tar = join(await fixture.tempDir(), 'places.tar')
+  await writeFile(tar, makeTar([{ name: 'one/of-one' }, { name: 'two/of-two' }, { name: 'none/', type: '5' }]))
+  const image = await Image.import(tar, { engine })
+  const filledBy = async (...mounts: MountOptions[]): Promise<string[]> => {
+    await using made = await Container.create(image, { engine, mounts })
+    const { mountpoint } = await (await Volume.get('places', { engine })).inspect()
+    const names = await readdir(mountpoint)
+    await made.remove()
+    await Volume.prune({ engine, all: true })
+    return names
+  }
+  const at = (target: string, more: object = {}): MountOptions => volume('places', { target, ...more })
+  assert.deepEqual(await filledBy(at('/two'), at('/one')), ['of-two'])
+  assert.deepEqual(await filledBy(at('/absent'), at('/none'), at('/one'), at('/two')), ['of-one'])
+  assert.deepEqual(await filledBy(at('/one', { noCopy: true }), at('/two', { readOnly: true })), ['of-two'])
+  assert.deepEqual(await filledBy(at('/one', { noCopy: true }), at('/two', { noCopy: true })), [])
+})
