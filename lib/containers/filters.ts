@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { InvalidOptionError, InvalidReferenceError } from '../errors.ts'
 import { Reference } from '../oci/reference.ts'
-import { checkNumber, checkObject, checkString } from '../options/checks.ts'
+import { checkList, checkNumber, checkObject, checkString } from '../options/checks.ts'
+import { hasLabel } from '../options/labels.ts'
 import type { StoredContainer } from './container-store.ts'
 import { labelsOf } from './labels.ts'
 import type { ContainerStatus } from './record.ts'
@@ -28,12 +29,12 @@ const kStatuses: readonly ContainerStatus[] = ['created', 'running', 'paused', '
 export function checkContainerFilters(filters: ContainerFilters | undefined): (container: StoredContainer) => boolean {
   if (filters === undefined) return () => true
   checkObject('filters', filters, kNames)
-  const statuses = listOf(filters.status)
+  const statuses = checkList('filters.status', filters.status)
   for (const status of statuses) {
     if (!kStatuses.includes(status as ContainerStatus))
       throw new InvalidOptionError('filters.status', `one of ${kStatuses.join(', ')}`, status)
   }
-  const labels = listOf(filters.label).map((label) => checkString('filters.label', label))
+  const labels = checkList('filters.label', filters.label)
   const exitCode = checkNumber('filters.exitCode', filters.exitCode, { min: 0, max: 255, integer: true })
   const [name, id, ancestor] = (['name', 'id', 'ancestor'] as const).map((key) =>
     filters[key] === undefined ? undefined : checkString(`filters.${key}`, filters[key]),
@@ -60,15 +61,4 @@ function canonical(text: string): string | symbol {
     if (error instanceof InvalidReferenceError) return Symbol(text)
     throw error
   }
-}
-
-function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
-  const equals = wanted.indexOf('=')
-  if (equals < 0) return wanted in labels
-  return labels[wanted.slice(0, equals)] === wanted.slice(equals + 1)
-}
-
-function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
-  if (value === undefined) return []
-  return Array.isArray(value) ? (value as readonly T[]) : [value as T]
 }

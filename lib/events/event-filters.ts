@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { InvalidOptionError } from '../errors.ts'
-import { checkObject, checkString } from '../options/checks.ts'
+import { checkList, checkObject } from '../options/checks.ts'
+import { hasLabel } from '../options/labels.ts'
 import type { EngineEvent, EventType } from './event.ts'
 
 /** Which events to tell; all that is given must fit. Lists are alternatives, but for labels. */
@@ -26,7 +27,7 @@ export function checkEventFilters(filters: EventFilters | undefined): (event: En
   if (filters === undefined) return () => true
   checkObject('filters', filters, kNames)
   const wanted = Object.fromEntries(
-    kNames.map((name) => [name, listOf(filters[name]).map((text) => checkString(`filters.${name}`, text))]),
+    kNames.map((name) => [name, checkList(`filters.${name}`, filters[name])]),
   ) as Record<(typeof kNames)[number], string[]>
   for (const type of wanted.type) {
     if (!kTypes.includes(type as EventType)) {
@@ -52,16 +53,4 @@ function isNamed({ id, name }: EngineEvent, text: string): boolean {
 
 function isOfImage(event: EngineEvent, text: string): boolean {
   return event.type === 'image' ? isNamed(event, text) : event.attributes.image === text
-}
-
-function hasLabel(attributes: EngineEvent['attributes'], wanted: string): boolean {
-  const equals = wanted.indexOf('=')
-  if (equals < 0) return Object.hasOwn(attributes, wanted)
-  const key = wanted.slice(0, equals)
-  return Object.hasOwn(attributes, key) && attributes[key] === wanted.slice(equals + 1)
-}
-
-function listOf(value: string | readonly string[] | undefined): readonly string[] {
-  if (value === undefined) return []
-  return typeof value === 'string' ? [value] : value
 }

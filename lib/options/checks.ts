@@ -50,6 +50,13 @@ export function checkStrings(option: string, value: unknown): string[] {
   return value.map((each, index) => checkString(`${option}[${index}]`, each))
 }
 
+/** Checks a string, or a list of them; `undefined` is none. */
+export function checkList(option: string, value: unknown): string[] {
+  if (value === undefined) return []
+  if (Array.isArray(value)) return checkStrings(option, value)
+  return [checkString(option, value, 'a string or an array of strings')]
+}
+
 /** Checks `true` or `false`; `undefined` is `fallback`. */
 export function checkBoolean(option: string, value: unknown, fallback: boolean): boolean {
   if (value === undefined) return fallback

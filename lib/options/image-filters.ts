@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { InvalidOptionError } from '../errors.ts'
 import { compileReferencePattern } from '../oci/reference-pattern.ts'
-import { checkBoolean, checkObject, checkString } from './checks.ts'
+import { checkBoolean, checkList, checkObject, checkString } from './checks.ts'
+import { hasLabel } from './labels.ts'
 
 /** Which images to take; all that is given must fit. The words are those of `docker images --filter`. */
 export interface ImageFilters {
@@ -59,11 +60,11 @@ const kFilterNames = [
  */
 export function checkImageFilters(value: unknown, nowMs: number): CheckedFilters {
   const given: Record<string, unknown> = value === undefined ? {} : checkObject('filters', value, kFilterNames)
-  const patterns = checkList('filters.reference', given.reference)
+  const patterns = given.reference === undefined ? undefined : checkList('filters.reference', given.reference)
   const matchers = patterns?.map((pattern) => compileReferencePattern('filters.reference', pattern))
   const dangling = given.dangling === undefined ? undefined : checkBoolean('filters.dangling', given.dangling, false)
-  const labels = checkList('filters.label', given.label) ?? []
-  const notLabels = checkList('filters.notLabel', given.notLabel) ?? []
+  const labels = checkList('filters.label', given.label)
+  const notLabels = checkList('filters.notLabel', given.notLabel)
   const untilMs = given.until === undefined ? undefined : checkUntil('filters.until', given.until, nowMs)
   const before = given.before === undefined ? undefined : checkString('filters.before', given.before)
   const since = given.since === undefined ? undefined : checkString('filters.since', given.since)
@@ -97,16 +98,4 @@ function parseDuration(text: string): number | undefined {
   if (!/^(?:\d+(?:\.\d+)?(?:ms|[smhd]))+$/.test(text)) return undefined
   const parts = text.matchAll(/(\d+(?:\.\d+)?)(ms|[smhd])/g)
   return [...parts].reduce((sum, [, count, unit]) => sum + Number(count) * (kUnitMs[unit ?? ''] ?? 0), 0)
-}
-
-function checkList(option: string, value: unknown): readonly string[] | undefined {
-  if (value === undefined) return undefined
-  if (Array.isArray(value)) return value.map((each, position) => checkString(`${option}[${position}]`, each))
-  return [checkString(option, value, 'a string or an array of strings')]
-}
-
-function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
-  const [key = '', ...value] = wanted.split('=')
-  if (!Object.hasOwn(labels, key)) return false
-  return value.length === 0 || labels[key] === value.join('=')
 }
