@@ -3,7 +3,7 @@
 import type { FileServerParts } from './container-files/file-server.ts'
 import { changesOf, heldStill, withWritableLayer } from './container-files/writable-layer.ts'
 import type { ContainerRecord } from './containers/record.ts'
-import { toOptions } from './containers/recorded-options.ts'
+import { optionsOf } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
 import { ConflictError } from './errors.ts'
 import { Image } from './image.ts'
@@ -12,7 +12,6 @@ import type { LayerChange } from './layer/layer-changes.ts'
 import type { ImageRuntimeConfig } from './oci/image-config.ts'
 import { checkBoolean, checkObject, checkString } from './options/checks.ts'
 import { checkImageConfig, tagReference } from './options/image-options.ts'
-import { normalizeContainerOptions } from './options/normalize-container-options.ts'
 
 export type { LayerChange }
 
@@ -89,8 +88,9 @@ async function partsOf(engine: Engine): Promise<FileServerParts> {
 }
 
 /** What a container says itself stands for what its image says, as in `docker commit`. */
-function configOf({ imageConfig, command, options }: ContainerRecord): ImageRuntimeConfig {
-  const own = normalizeContainerOptions(command, toOptions(options))
+function configOf(record: ContainerRecord): ImageRuntimeConfig {
+  const { imageConfig, command, options } = record
+  const own = optionsOf(record)
   const variables = new Map((imageConfig.Env ?? []).map((entry) => [entry.split('=', 1)[0] ?? '', entry]))
   for (const [name, value] of own.env) {
     if (value === null) variables.delete(name)

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto'
 import type { StoredContainer } from './containers/container-store.ts'
-import { toOptions } from './containers/recorded-options.ts'
+import { optionsOf } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
 import { ContainerStateError } from './errors.ts'
 import type { ExitEvent } from './launcher/messages.ts'
-import { normalizeContainerOptions } from './options/normalize-container-options.ts'
 import { type ExecTarget, isRunning } from './runtime/exec-target.ts'
 
 const kShortId = 12
@@ -79,7 +78,7 @@ export class ExecTargetFinder {
     process: { pid: number; startTimeTicks: number },
   ): Promise<ExecTarget> {
     const { host } = await this.#engine.runtime()
-    const options = normalizeContainerOptions(record.command, toOptions(record.options))
+    const options = optionsOf(record)
     return {
       id: record.id,
       ...process,

@@ -10,12 +10,12 @@ import { labelsOf } from './containers/labels.ts'
 import type { LogQuery } from './containers/log-reader.ts'
 import { type ContainerMount, mountsOf } from './containers/mounts-of.ts'
 import type { ContainerStatus } from './containers/record.ts'
-import { toOptions } from './containers/recorded-options.ts'
+import { optionsIfKnown, optionsOf } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
 import { ContainerStateError, NotFoundError } from './errors.ts'
-import { mergeConfig } from './oci/merge-config.ts'
+import { mergeConfig, stopSignalOf } from './oci/merge-config.ts'
 import { checkBoolean, checkMoment, checkNumber, checkObject } from './options/checks.ts'
-import { normalizeContainerOptions } from './options/normalize-container-options.ts'
+import { kDefaultStopTimeoutMs } from './options/normalize-container-options.ts'
 import type { PublishedPort } from './options/port-options.ts'
 import type { RestartPolicy } from './options/restart-policy.ts'
 import type { RunUsage } from './run-result.ts'
@@ -137,9 +137,12 @@ export async function stopSettings(
   checkObject('', options, ['timeoutMs', 'signal'])
   const timeoutMs = checkNumber('timeoutMs', options.timeoutMs, { min: 0, max: kMaxTimeoutMs })
   const { record } = await engine.containers.read(id)
-  const normalized = normalizeContainerOptions(record.command, toOptions(record.options))
-  const { stopSignal } = mergeConfig(normalized, record.imageConfig)
-  return { stopSignal, timeoutMs: timeoutMs ?? normalized.stopTimeoutMs, signal: options.signal }
+  const own = optionsIfKnown(record)
+  return {
+    stopSignal: stopSignalOf({ stopSignal: own?.stopSignal ?? null }, record.imageConfig),
+    timeoutMs: timeoutMs ?? own?.stopTimeoutMs ?? kDefaultStopTimeoutMs,
+    signal: options.signal,
+  }
 }
 
 /** Removes a container. @throws {ContainerStateError} when it runs, unless `force`. @param options - `volumes`: with those made for it. */
@@ -247,9 +250,9 @@ export function portsOf(stored: StoredContainer): readonly PublishedPort[] {
   return isLive(stored) ? (stored.state.ports ?? []) : []
 }
 
-function commandOf({ command, options, imageConfig }: StoredContainer['record']): readonly string[] {
+function commandOf(record: StoredContainer['record']): readonly string[] {
   try {
-    return mergeConfig(normalizeContainerOptions(command, toOptions(options)), imageConfig).args
+    return mergeConfig(optionsOf(record), record.imageConfig).args
   } catch {
     // Neither names a command: it cannot be started, but it can be looked at.
     return []

@@ -3,12 +3,11 @@ import type { ContainerStore, StoredContainer } from '../containers/container-st
 import { isLive } from '../containers/end-stored.ts'
 import { openFirstProcess } from '../containers/first-process.ts'
 import { hasUserNamespace } from '../containers/own-namespaces.ts'
-import { toOptions } from '../containers/recorded-options.ts'
+import { optionsOf } from '../containers/recorded-options.ts'
 import { rootfsOf } from '../containers/start-stored.ts'
 import { ContainerStateError } from '../errors.ts'
 import { processStatus } from '../host/process-status.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
-import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
 import { buildServeIdsPlan, buildServePlan } from '../plan/serve-plan.ts'
 import { PlanDescriptors } from '../runtime/descriptors.ts'
 import { serveStopped } from '../runtime/files-slot.ts'
@@ -134,7 +133,8 @@ async function mount(
       return undefined
     }
     const { record } = stored
-    const options = normalizeContainerOptions(['true'], toOptions(record.options))
+    // Nothing of it is run, so that it need not name a command.
+    const options = { ...optionsOf(record), command: ['true'] }
     const user = { rootfs: rootfsOf(runtime, record), imageConfig: record.imageConfig, options }
     await using held = await holdVolumes(
       containers.volumes,

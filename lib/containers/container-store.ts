@@ -4,14 +4,14 @@ import { join } from 'node:path'
 import { ConflictError, NotFoundError, WherryError } from '../errors.ts'
 import type { NewEvent } from '../events/event.ts'
 import { isErrno, writeFileAtomic } from '../store/atomic.ts'
-import { namesIn, statIfThere } from '../store/files.ts'
+import { namesIn, readIfThere, statIfThere } from '../store/files.ts'
 import { acquireLock, type FileLock, type LockOptions } from '../store/lock.ts'
 import type { StoreNative } from '../store/native.ts'
 import { isSessionAlive } from '../store/session.ts'
 import type { Store } from '../store/store.ts'
 import { VolumeStore } from '../volumes/volume-store.ts'
 import { type ContainerRecord, type ContainerState, type ExitRecord, parseRecord, parseState } from './record.ts'
-import { type IsSessionAlive, isActive, isAttended, readEnd, readExit, readIfThere } from './resolve-state.ts'
+import { type IsSessionAlive, isActive, isAttended, readEnd, readExit } from './resolve-state.ts'
 import { type EndedRun, eventAttributes, tellEnd } from './tell-end.ts'
 
 /** A container as it is on disk and in the process table. */
@@ -181,7 +181,7 @@ export class ContainerStore {
   async #record(id: string): Promise<ContainerRecord> {
     let record = this.#records.get(id)
     if (record !== undefined) return record
-    const text = await readIfThere(this.directory(id), 'container.json')
+    const text = await readIfThere(join(this.directory(id), 'container.json'))
     if (text === undefined) throw noContainer(id)
     record = parseRecord(text)
     if (record === undefined) throw this.#damaged(id)
@@ -196,7 +196,7 @@ export class ContainerStore {
     const known = this.#states.get(id)
     if (stats !== undefined && known?.version === version) return known.state
     this.#states.delete(id)
-    const text = stats === undefined ? undefined : await readIfThere(this.directory(id), 'state.json')
+    const text = stats === undefined ? undefined : await readIfThere(path)
     if (text === undefined) {
       this.#records.delete(id)
       throw noContainer(id)

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 import { join } from 'node:path'
 import { isErrno, writeFileAtomic } from '../store/atomic.ts'
+import { readIfThere } from '../store/files.ts'
 import type { StoredContainer } from './container-store.ts'
 import { type HealthState, newHealth, parseHealth } from './health-state.ts'
-import { readIfThere } from './resolve-state.ts'
 
 const kFile = 'health.json'
 
 /** Health of a container's last run; `undefined` where it has no check or never ran. */
 export async function readHealth(dir: string, { record, state }: StoredContainer): Promise<HealthState | undefined> {
   if (record.health === undefined || state.startedAt === null) return undefined
-  const text = await readIfThere(dir, kFile)
+  const text = await readIfThere(join(dir, kFile))
   const found = text === undefined ? undefined : parseHealth(text)
   // Of an earlier run: nobody has looked yet.
   return found?.run === state.startedAt ? found : newHealth(state.startedAt)

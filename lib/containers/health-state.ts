@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import * as v from 'valibot'
 import type { HealthCheck } from '../options/health-options.ts'
+import { parseJson } from '../store/json.ts'
 
 /** Whether a container is well, in Docker's words. */
 export type HealthStatus = 'starting' | 'healthy' | 'unhealthy'
@@ -64,10 +65,5 @@ const healthSchema = v.object({
 
 /** @returns `undefined` for anything that is no health: a disk may lose bytes. */
 export function parseHealth(text: string): HealthState | undefined {
-  try {
-    const result = v.safeParse(healthSchema, JSON.parse(text))
-    return result.success ? result.output : undefined
-  } catch {
-    return undefined
-  }
+  return parseJson(healthSchema, text)
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
 import type { VolumeStore } from '../volumes/volume-store.ts'
 import type { StoredContainer } from './container-store.ts'
-import { toOptions } from './recorded-options.ts'
+import { optionsIfKnown } from './recorded-options.ts'
 
 /** A mount of a container, as {@link Container.inspect} tells of it. */
 export interface ContainerMount {
@@ -20,7 +19,7 @@ export interface ContainerMount {
 
 /** The mounts of a container's options, and the volumes that its image asks for. */
 export function mountsOf({ record }: StoredContainer, volumes: VolumeStore): ContainerMount[] {
-  const { mounts } = normalizeContainerOptions(record.command, toOptions(record.options))
+  const mounts = optionsIfKnown(record)?.mounts ?? []
   const others = mounts.flatMap((mount): ContainerMount[] => {
     if (mount.type === 'volume') return []
     const { type, target, readOnly } = mount

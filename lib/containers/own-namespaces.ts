@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
 import type { ReachTarget } from '../net/socket-servers.ts'
-import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
 import type { HostContext } from '../runtime/host-context.ts'
 import type { StoredContainer } from './container-store.ts'
 import type { ContainerRecord } from './record.ts'
-import { toOptions } from './recorded-options.ts'
+import { optionsOf } from './recorded-options.ts'
 import { isActive } from './resolve-state.ts'
 
 /** Whether a container has a user namespace of its own: an ordinary user's always has. */
-export function hasUserNamespace({ facts }: HostContext, { options }: ContainerRecord): boolean {
-  return !facts.rootful || normalizeContainerOptions(['true'], toOptions(options)).userns !== 'host'
+export function hasUserNamespace({ facts }: HostContext, record: ContainerRecord): boolean {
+  return !facts.rootful || optionsOf(record).userns !== 'host'
 }
 
 /** Whether a container's network is another one than the host's. */

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 import * as v from 'valibot'
+import { runtimeConfigSchema } from '../oci/image-config.ts'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
 import type { ContainerVolume } from '../oci/volume-mounts.ts'
 import type { ContainerOptions } from '../options/container-options.ts'
 import type { HealthCheck } from '../options/health-options.ts'
-import type { PublishedPort } from '../options/port-options.ts'
-import type { RestartState } from '../options/restart-policy.ts'
+import { type PublishedPort, publishedPortSchema } from '../options/port-options.ts'
+import { type RestartState, restartSchema } from '../options/restart-policy.ts'
+import { parseJson, textsByName, textsOrNullsByName } from '../store/json.ts'
 
 /** States of a container, in Docker's words. */
 export type ContainerStatus = 'created' | 'running' | 'paused' | 'restarting' | 'exited'
@@ -89,6 +91,12 @@ export interface ContainerState {
   readonly owner?: string | null | undefined
 }
 
+/** What is read of options before they are checked as those of a call are. */
+export const recordedOptionsSchema = v.looseObject({
+  env: v.optional(textsOrNullsByName),
+  labels: v.optional(textsByName),
+})
+
 const recordSchema = v.looseObject({
   formatVersion: v.literal(1),
   id: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
@@ -98,9 +106,9 @@ const recordSchema = v.looseObject({
     v.object({ kind: v.literal('layers'), diffIds: v.array(v.string()) }),
     v.object({ kind: v.literal('host'), hide: v.array(v.string()) }),
   ]),
-  imageConfig: v.looseObject({}),
+  imageConfig: runtimeConfigSchema,
   command: v.nullable(v.array(v.string())),
-  options: v.looseObject({}),
+  options: recordedOptionsSchema,
   volumes: v.optional(v.array(v.object({ target: v.string(), name: v.string(), anonymous: v.boolean() }))),
   detached: v.boolean(),
   stdin: v.optional(v.picklist(['open', 'once'])),
@@ -117,15 +125,6 @@ const recordSchema = v.looseObject({
   logs: v.object({ maxBytes: v.number(), maxFiles: v.number() }),
 })
 
-const restartSchema = v.object({
-  policy: v.picklist(['on-failure', 'always', 'unless-stopped']),
-  maxRetries: v.number(),
-  count: v.number(),
-  delayMs: v.number(),
-  dueMs: v.nullable(v.number()),
-  stoppedIn: v.nullable(v.string()),
-})
-
 const stateSchema = v.looseObject({
   status: v.picklist(['created', 'running', 'paused', 'restarting', 'exited']),
   name: v.string(),
@@ -140,27 +139,19 @@ const stateSchema = v.looseObject({
   oomKilled: v.boolean(),
   error: v.nullable(v.string()),
   autoRemove: v.boolean(),
+  ports: v.optional(v.array(publishedPortSchema)),
   restart: v.optional(restartSchema),
   owner: v.optional(v.nullable(v.string())),
 })
 
 /** @returns `undefined` for anything that is no record: files of this directory are ours, but a disk may lose bytes. */
 export function parseRecord(text: string): ContainerRecord | undefined {
-  return parse(recordSchema, text) as ContainerRecord | undefined
+  return parseJson(recordSchema, text) as ContainerRecord | undefined
 }
 
 /** @returns `undefined` for anything that is no state. */
 export function parseState(text: string): ContainerState | undefined {
-  return parse(stateSchema, text) as ContainerState | undefined
-}
-
-function parse(schema: v.GenericSchema, text: string): unknown {
-  try {
-    const result = v.safeParse(schema, JSON.parse(text))
-    return result.success ? result.output : undefined
-  } catch {
-    return undefined
-  }
+  return parseJson(stateSchema, text) as ContainerState | undefined
 }
 
 /** How a container ended, as the launcher noted it in `containers/<id>/exit`. */
@@ -182,6 +173,8 @@ export function parseExitRecord(text: string): ExitRecord | undefined {
   const fields = /^(\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+\.\d+)\n$/.exec(text)?.slice(1).map(Number)
   if (fields === undefined) return undefined
   const [pid = 0, status = 0, userMicros = 0, systemMicros = 0, maxRssBytes = 0, oomKills = 0, finished = 0] = fields
+  // No such moment can be said.
+  if (Number.isNaN(new Date(finished * 1000).getTime())) return undefined
   const signal = status & 0x7f
   return {
     pid,

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-import type { ContainerOptions } from '../options/container-options.ts'
+import { WherryError } from '../errors.ts'
+import type { ContainerOptions, NormalizedContainerOptions } from '../options/container-options.ts'
+import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
 import type { ContainerRecord, RecordedOptions } from './record.ts'
 
 /** Brings options into the form in which they are kept. They must have been checked. */
@@ -14,4 +16,31 @@ export function toRecorded(options: RecordedOptions): ContainerRecord['options']
 export function toOptions({ env, ...rest }: ContainerRecord['options']): Omit<ContainerOptions, 'stdin'> {
   if (env === undefined) return rest
   return { ...rest, env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value ?? undefined])) }
+}
+
+/**
+ * The options of a container, checked as those of a call are: another version of wherry may have written them.
+ *
+ * @throws {WherryError} `ERR_CONTAINER_OPTIONS`
+ */
+export function optionsOf({ id, command, options }: ContainerRecord): NormalizedContainerOptions {
+  try {
+    return normalizeContainerOptions(command, toOptions(options))
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new WherryError(`Container ${id.slice(0, 12)} has options that this version does not know: ${reason}`, {
+      cause,
+      code: 'ERR_CONTAINER_OPTIONS',
+      hint: 'use it with the version of wherry that made it, or remove it and make it anew',
+    })
+  }
+}
+
+/** As {@link optionsOf}, for what can do without: such a container can be looked at, stopped and removed. */
+export function optionsIfKnown(record: ContainerRecord): NormalizedContainerOptions | undefined {
+  try {
+    return optionsOf(record)
+  } catch {
+    return undefined
+  }
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isLauncher, processStatus } from '../host/process-status.ts'
 import { signalName } from '../oci/signals.ts'
 import { nextRestart, type RestartState } from '../options/restart-policy.ts'
-import { isErrno } from '../store/atomic.ts'
 import { readBootId } from '../store/container-state.ts'
+import { readIfThere } from '../store/files.ts'
 import { type ExitRecord, parseExitRecord } from './record.ts'
 
 /** What of a state tells whether there is a process. */
@@ -77,18 +76,8 @@ async function withPolicy(state: ProcessState, end: EndedState, isSessionAlive: 
 
 /** The launcher's record of the last end; `undefined` where there is none. */
 export async function readExit(dir: string): Promise<ExitRecord | undefined> {
-  const text = await readIfThere(dir, 'exit')
+  const text = await readIfThere(join(dir, 'exit'))
   return text === undefined ? undefined : parseExitRecord(text)
-}
-
-/** A file of a container, which somebody may remove. */
-export async function readIfThere(dir: string, name: string): Promise<string | undefined> {
-  try {
-    return await readFile(join(dir, name), 'utf8')
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
-    throw error
-  }
 }
 
 const kNowhere = { status: 'exited', pid: null, startTimeTicks: null, bootId: null } as const

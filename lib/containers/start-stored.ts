@@ -7,7 +7,6 @@ import { ContainerStartError, ContainerStateError } from '../errors.ts'
 import { processStatus } from '../host/process-status.ts'
 import { PortRelays } from '../net/port-relay.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { type NormalizedContainerOptions, normalizeContainerOptions } from '../options/container-options.ts'
 import type { PublishedPort } from '../options/port-options.ts'
 import { removeCgroup } from '../runtime/dead-cgroups.ts'
 import { PlanDescriptors } from '../runtime/descriptors.ts'
@@ -20,7 +19,7 @@ import { holdVolumes } from '../volumes/container-volumes.ts'
 import type { ContainerStore, StoredContainer } from './container-store.ts'
 import { reachOf } from './own-namespaces.ts'
 import type { ContainerRecord, ContainerState } from './record.ts'
-import { toOptions } from './recorded-options.ts'
+import { optionsOf } from './recorded-options.ts'
 import { superviseChild } from './supervise.ts'
 import { SupervisedStreams } from './supervised-streams.ts'
 
@@ -89,7 +88,7 @@ async function startLocked(
   let relays: PortRelays | undefined
   try {
     await runtime.relays.get(id)?.close()
-    relays = await PortRelays.bind(optionsOf(stored).ports)
+    relays = await PortRelays.bind(optionsOf(record).ports)
     const hooks = { onSlot: (made: Slot) => tried.push(made), beforeProgram }
     const slot = await startProgram(containers, runtime, stored, relays.published, hooks)
     watchEnd(containers, runtime, slot, stored, relays)
@@ -120,7 +119,7 @@ async function startProgram(
   const streams = new SupervisedStreams(runtime, record)
   const rootfs = rootfsOf(runtime, record)
   const { imageConfig, volumes = [] } = record
-  const options = optionsOf(stored)
+  const options = optionsOf(record)
   await using held = await holdVolumes(containers.volumes, async () => runtime, {
     rootfs,
     imageConfig,
@@ -149,10 +148,6 @@ async function startProgram(
   } finally {
     streams.close()
   }
-}
-
-function optionsOf({ record }: StoredContainer): NormalizedContainerOptions {
-  return normalizeContainerOptions(record.command, toOptions(record.options))
 }
 
 async function handOver(

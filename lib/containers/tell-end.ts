@@ -2,9 +2,10 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { EventLog } from '../events/event-log.ts'
+import { readIfThere } from '../store/files.ts'
 import { labelsOf } from './labels.ts'
 import { type ContainerRecord, parseRecord } from './record.ts'
-import { type EndedState, type ProcessState, readIfThere } from './resolve-state.ts'
+import type { EndedState, ProcessState } from './resolve-state.ts'
 
 /** A run of a container that has ended: its state as it was written, and what its end makes of that. */
 export interface EndedRun {
@@ -18,8 +19,8 @@ export interface EndedRun {
  */
 export async function tellEnd(events: EventLog, dir: string, id: string, { state, end }: EndedRun): Promise<void> {
   const run = `${state.pid} ${state.startTimeTicks} ${state.bootId}`
-  if ((await readIfThere(dir, 'told')) === run) return
-  const text = await readIfThere(dir, 'container.json')
+  if ((await readIfThere(join(dir, 'told'))) === run) return
+  const text = await readIfThere(join(dir, 'container.json'))
   const record = text === undefined ? undefined : parseRecord(text)
   const common = { type: 'container' as const, id, name: state.name ?? '', time: end.finishedAt, run }
   const attributes = record === undefined ? {} : eventAttributes(record)

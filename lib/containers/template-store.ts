@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
-import { readFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ConflictError, NotFoundError } from '../errors.ts'
 import { templateReference } from '../oci/template-reference.ts'
-import { isErrno, makeDirectory, writeFileAtomic } from '../store/atomic.ts'
+import { makeDirectory, writeFileAtomic } from '../store/atomic.ts'
 import { namesIn, unlinkIfThere } from '../store/files.ts'
+import { readJson } from '../store/json.ts'
 import type { StoreNative } from '../store/native.ts'
 import { isSessionAlive } from '../store/session.ts'
 import type { Store } from '../store/store.ts'
-import type { ContainerRecord } from './record.ts'
+import { type ContainerRecord, recordedOptionsSchema } from './record.ts'
 
 /** What a template is beside its image: `templates/<id>.json`, which never changes. */
 export interface TemplateRecord {
@@ -33,7 +34,7 @@ const recordSchema = v.looseObject({
   session: v.string(),
   from: v.object({ id: v.string(), name: v.string() }),
   command: v.nullable(v.array(v.string())),
-  options: v.looseObject({}),
+  options: recordedOptionsSchema,
 })
 
 const kFile = /^([0-9a-f]{64})\.json$/
@@ -119,13 +120,7 @@ export class TemplateStore {
   }
 
   async #readIfThere(id: string): Promise<TemplateRecord | undefined> {
-    try {
-      const result = v.safeParse(recordSchema, JSON.parse(await readFile(this.#path(id), 'utf8')))
-      return result.success ? (result.output as TemplateRecord) : undefined
-    } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ENOTDIR') || error instanceof SyntaxError) return undefined
-      throw error
-    }
+    return (await readJson(recordSchema, this.#path(id))) as TemplateRecord | undefined
   }
 
   #path(id: string): string {

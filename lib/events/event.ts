@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+import * as v from 'valibot'
+import { parseJson, textsByName } from '../store/json.ts'
 
 /** What an event happened to. */
 export type EventType = 'container' | 'image' | 'volume'
@@ -34,7 +36,6 @@ export interface LoggedEvent extends EngineEvent {
 
 /** Longest line of the log, in bytes: such a one is written by a single call. */
 const kMaxLineBytes = 16 * 1024
-const kTypes: readonly string[] = ['container', 'image', 'volume'] satisfies EventType[]
 
 /** Completes an event. Pure but for the clock. */
 export function makeEvent({ type, action, id, name, time, attributes = {}, run }: NewEvent): LoggedEvent {
@@ -65,16 +66,17 @@ export function formatEvent(event: LoggedEvent): string {
   }
 }
 
-/** @returns `undefined` for what is no event: a disk that was full has cut a line. */
+const eventSchema = v.object({
+  type: v.picklist(['container', 'image', 'volume']),
+  action: v.string(),
+  id: v.string(),
+  name: v.string(),
+  time: v.string(),
+  attributes: textsByName,
+  run: v.exactOptional(v.string()),
+})
+
+/** @returns `undefined` for what is no event: a disk that was full has cut a line, or it is of another version. */
 export function parseEvent(line: string): LoggedEvent | undefined {
-  let value: Partial<LoggedEvent> | null
-  try {
-    value = JSON.parse(line) as Partial<LoggedEvent> | null
-  } catch {
-    return undefined
-  }
-  const { type, action, id, name, time, attributes } = value ?? {}
-  const isWhole = [action, id, name, time].every((field) => typeof field === 'string')
-  if (!isWhole || !kTypes.includes(type as string) || typeof attributes !== 'object') return undefined
-  return value as LoggedEvent
+  return parseJson(eventSchema, line)
 }

@@ -104,7 +104,8 @@ const kRuntimeConfigEntries = {
     }),
   ),
 }
-const runtimeConfigSchema = v.object(kRuntimeConfigEntries)
+/** What a container gets from its image. */
+export const runtimeConfigSchema = v.object(kRuntimeConfigEntries)
 const strictRuntimeConfigSchema = v.strictObject(kRuntimeConfigEntries)
 
 const imageConfigSchema = v.object({

@@ -47,10 +47,15 @@ export function mergeConfig(options: NormalizedContainerOptions, image: ImageRun
     env: mergeEnv(options, image.Env ?? []),
     cwd: options.cwd ?? absolute(image.WorkingDir ?? ''),
     user: options.user ?? image.User ?? '',
-    stopSignal: options.stopSignal ?? parseSignal(image.StopSignal ?? '') ?? kSigterm,
+    stopSignal: stopSignalOf(options, image),
     labels: { ...image.Labels, ...options.labels },
     volumes: imageVolumes(image),
   }
+}
+
+/** Number of the signal that asks a container to end. */
+export function stopSignalOf(options: Pick<NormalizedContainerOptions, 'stopSignal'>, image: ImageRunConfig): number {
+  return options.stopSignal ?? parseSignal(image.StopSignal ?? '') ?? kSigterm
 }
 
 /** Paths that an image wants as volumes: absolute, sorted. */

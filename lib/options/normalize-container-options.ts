@@ -18,7 +18,7 @@ import { kHostName, normalizeIsolation } from './isolation-options.ts'
 import { normalizeLimits } from './limit-options.ts'
 import { normalizeMounts } from './mount-options.ts'
 
-const kDefaultStopTimeoutMs = 10_000
+export const kDefaultStopTimeoutMs = 10_000
 const kDefaultMaxOutputBytes = 100 * 1024 ** 2
 /** The longest time that a Node timer takes. */
 const kMaxTimeoutMs = 2 ** 31 - 1

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { isIP } from 'node:net'
+import * as v from 'valibot'
 import { InvalidOptionError } from '../errors.ts'
 import { checkNumber, checkObject, checkString, checkWord } from './checks.ts'
 import { checkPort } from './reach-options.ts'
@@ -40,6 +41,14 @@ export interface PublishedPort {
   readonly host: string
   readonly port: number
 }
+
+/** {@link PublishedPort} in a record. */
+export const publishedPortSchema = v.object({
+  container: v.number(),
+  protocol: v.picklist(['tcp', 'udp']),
+  host: v.string(),
+  port: v.number(),
+})
 
 /** Tests and tools of one machine need no more; what listens on all addresses is there for the whole network. */
 const kDefaultIp = '127.0.0.1'

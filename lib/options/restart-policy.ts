@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import * as v from 'valibot'
 import { InvalidOptionError } from '../errors.ts'
 import { checkNumber, checkObject, checkWord } from './checks.ts'
 
@@ -15,19 +16,21 @@ export interface RestartPolicy {
 }
 
 /** What a container's state keeps of its restart policy. */
-export interface RestartState {
-  readonly policy: Exclude<RestartPolicyName, 'no'>
+export const restartSchema = v.object({
+  policy: v.picklist(['on-failure', 'always', 'unless-stopped']),
   /** `0`: no limit. */
-  readonly maxRetries: number
+  maxRetries: v.number(),
   /** Restarts since somebody started it. */
-  readonly count: number
+  count: v.number(),
   /** Pause before the last restart, in milliseconds. */
-  readonly delayMs: number
+  delayMs: v.number(),
   /** When it is due, milliseconds since 1970; `null` while none is. */
-  readonly dueMs: number | null
+  dueMs: v.nullable(v.number()),
   /** The boot in which somebody stopped it; `null`: nobody has. */
-  readonly stoppedIn: string | null
-}
+  stoppedIn: v.nullable(v.string()),
+})
+
+export type RestartState = Readonly<v.InferOutput<typeof restartSchema>>
 
 /** The pause doubles from one restart to the next, up to a minute; a run of ten seconds begins anew. */
 const kFirstDelayMs = 100

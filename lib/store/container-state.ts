@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
 import { isDigest } from '../oci/digest.ts'
-import type { RestartState } from '../options/restart-policy.ts'
-import { isErrno } from './atomic.ts'
+import { restartSchema } from '../options/restart-policy.ts'
+import { readJson } from './json.ts'
 
 /** The fields of `containers/<id>/state.json` that the store itself reads; the rest passes through unchanged. */
 const containerStateSchema = v.looseObject({
@@ -17,7 +17,7 @@ const containerStateSchema = v.looseObject({
   content: v.optional(v.array(v.pipe(v.string(), v.check(isDigest)))),
   startedAt: v.optional(v.nullable(v.string())),
   /** Its restart policy, and the session that looks after it. */
-  restart: v.optional(v.custom<RestartState>((value) => typeof value === 'object' && value !== null)),
+  restart: v.optional(restartSchema),
   owner: v.optional(v.nullable(v.string())),
   /** Whether the container is removed once it has ended. */
   autoRemove: v.optional(v.boolean()),
@@ -26,14 +26,8 @@ const containerStateSchema = v.looseObject({
 export type ContainerState = v.InferOutput<typeof containerStateSchema>
 
 /** Reads a state file. @returns `undefined` where there is none, or it is not one. */
-export async function readContainerState(path: string): Promise<ContainerState | undefined> {
-  try {
-    const result = v.safeParse(containerStateSchema, JSON.parse(await readFile(path, 'utf8')))
-    return result.success ? result.output : undefined
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR') || error instanceof SyntaxError) return undefined
-    throw error
-  }
+export function readContainerState(path: string): Promise<ContainerState | undefined> {
+  return readJson(containerStateSchema, path)
 }
 
 /** Identifier of this boot of the kernel. */

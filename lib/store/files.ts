@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Files that may be absent, because somebody else removes them.
 import type { Stats } from 'node:fs'
-import { type FileHandle, readdir, stat, unlink } from 'node:fs/promises'
+import { type FileHandle, readdir, readFile, stat, unlink } from 'node:fs/promises'
 import { isErrno } from './atomic.ts'
 
 /** Names in a directory; none where it does not exist. */
@@ -18,6 +18,16 @@ export async function namesIn(dir: string): Promise<string[]> {
 export async function statIfThere(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path)
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
+    throw error
+  }
+}
+
+/** Text of a file; `undefined` where it does not exist. */
+export async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
     throw error

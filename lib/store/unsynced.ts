@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises'
+import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isErrno, syncDirectory, writeFileAtomic } from './atomic.ts'
 import { readBootId } from './container-state.ts'
 import { namesIn, statIfThere, unlinkIfThere } from './files.ts'
+import { readJson } from './json.ts'
 import { layerName, type StoreLayout } from './layout.ts'
 import type { StoreNative } from './native.ts'
 import type { Session } from './session.ts'
@@ -137,11 +138,5 @@ export class Unsynced {
 }
 
 async function readMark(path: string): Promise<{ bootId: string; diffId: Digest; digest: Digest } | undefined> {
-  try {
-    const result = v.safeParse(markSchema, JSON.parse(await readFile(path, 'utf8')))
-    return result.success ? (result.output as { bootId: string; diffId: Digest; digest: Digest }) : undefined
-  } catch (error) {
-    if (isErrno(error, 'ENOENT') || error instanceof SyntaxError) return undefined
-    throw error
-  }
+  return (await readJson(markSchema, path)) as { bootId: string; diffId: Digest; digest: Digest } | undefined
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto'
 import { fstat } from 'node:fs'
-import { mkdir, readdir, readFile, rename } from 'node:fs/promises'
+import { mkdir, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
 import { ConflictError, NotFoundError, TimeoutError, WherryError } from '../errors.ts'
 import type { VolumePlace } from '../oci/volume-mounts.ts'
 import { isErrno, makeDirectory, syncDirectory, writeFileAtomic } from '../store/atomic.ts'
-import { namesIn, statIfThere } from '../store/files.ts'
+import { namesIn, readIfThere, statIfThere } from '../store/files.ts'
+import { parseJson, textsByName } from '../store/json.ts'
 import { acquireLock, type FileLock, type LockOptions } from '../store/lock.ts'
 import type { StoreNative } from '../store/native.ts'
 import { removeTree } from '../store/remove-tree.ts'
@@ -29,7 +30,7 @@ const recordSchema = v.looseObject({
   formatVersion: v.literal(1),
   name: v.string(),
   createdAt: v.string(),
-  labels: v.record(v.string(), v.string()),
+  labels: textsByName,
   anonymous: v.boolean(),
 })
 
@@ -94,14 +95,9 @@ export class VolumeStore {
   }
 
   async #readIfThere(name: string): Promise<VolumeRecord | undefined> {
-    let text: string
-    try {
-      text = await readFile(join(this.#directory(name), 'volume.json'), 'utf8')
-    } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
-      throw error
-    }
-    const record = parseRecord(text)
+    const text = await readIfThere(join(this.#directory(name), 'volume.json'))
+    if (text === undefined) return undefined
+    const record = parseJson(recordSchema, text)
     if (record === undefined) {
       throw new WherryError(`The record of volume ${name} cannot be read.`, {
         code: 'ERR_VOLUME_DAMAGED',
@@ -201,15 +197,6 @@ export class VolumeStore {
 
 /** Filling may take as long as copying the files of an image. */
 const kFillMs = 3_600_000
-
-function parseRecord(text: string): VolumeRecord | undefined {
-  try {
-    const result = v.safeParse(recordSchema, JSON.parse(text))
-    return result.success ? (result.output as VolumeRecord) : undefined
-  } catch {
-    return undefined
-  }
-}
 
 function inUse(name: string, how: string): ConflictError {
   return new ConflictError(`The volume ${name} is in use ${how}.`, 'remove that container first')

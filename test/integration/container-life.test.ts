@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Container, type CreateOptions } from '../../lib/container.ts'
+import { Engine } from '../../lib/engine.ts'
 import { ConflictError, ContainerStartError, InvalidOptionError, NotFoundError } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
 import { needs } from '../helpers/needs.ts'
@@ -339,4 +340,36 @@ test('files of a container that a disk has damaged are told of, and can be remov
   await using other = await create(['/bin/true'])
   assert.deepEqual(await runOnce(other), [])
   await writeFile(path, text)
+})
+
+test(
+  'a container with options of another version is listed, stopped and removed, and not started',
+  kTimeout,
+  async (t) => {
+    if (!needsContainers(t)) return
+    const { root } = fixture.engine
+    const { id } = await create(untilTerm(), { detached: true })
+    await (await Container.get(id, { engine: fixture.engine })).start()
+    const path = join(root, 'containers', id, 'container.json')
+    const record = JSON.parse(await readFile(path, 'utf8'))
+    await writeFile(path, JSON.stringify({ ...record, options: { ...record.options, later: true } }))
+    await using engine = await Engine.open({ root })
+    assert.deepEqual(
+      (await Container.list({ engine })).map((each) => [each.id, each.status, each.mounts, each.command]),
+      [[id, 'running', [], []]],
+    )
+    const container = await Container.get(id, { engine })
+    await assert.rejects(container.exec(['/bin/true']), { code: 'ERR_CONTAINER_OPTIONS' })
+    await container.stop()
+    await assert.rejects(container.start(), { code: 'ERR_CONTAINER_OPTIONS' })
+    assert.equal((await container.inspect()).status, 'exited')
+    await container.remove()
+  },
+)
+
+test('what has no command can be stopped, for it does not run', kTimeout, async (t) => {
+  if (!needsContainers(t)) return
+  await using container = await Container.create(Image.host(), { engine: fixture.engine })
+  await container.stop()
+  assert.equal((await container.inspect()).status, 'created')
 })

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { formatEvent, type LoggedEvent, makeEvent, parseEvent } from '../../../lib/events/event.ts'
+import { checkEventFilters } from '../../../lib/events/event-filters.ts'
 import { EventLog } from '../../../lib/events/event-log.ts'
 import { EventReader } from '../../../lib/events/event-reader.ts'
 import { loadNative } from '../../../lib/launcher/native.ts'
@@ -34,7 +35,20 @@ test('a line of the log', () => {
   assert.deepEqual(event.attributes, { a: 'b' })
   const long = makeEvent({ ...event, attributes: { long: 'x'.repeat(40_000), short: 'y' } })
   assert.deepEqual(parseEvent(formatEvent(long))?.attributes, { short: 'y' })
-  for (const line of ['', 'null', '{}', '[1]', '{"type":"image"', JSON.stringify({ ...event, type: 'other' })]) {
+  const odd = [
+    ...[null, [], 'text', { a: null }, { a: 1 }, { a: {} }].map((attributes) => ({ ...event, attributes })),
+    ...['action', 'id', 'name', 'time'].map((name) => ({ ...event, [name]: null })),
+    { ...event, run: 5 },
+  ].map((each) => JSON.stringify(each))
+  for (const line of [
+    ...odd,
+    '',
+    'null',
+    '{}',
+    '[1]',
+    '{"type":"image"',
+    JSON.stringify({ ...event, type: 'other' }),
+  ]) {
     assert.equal(parseEvent(line), undefined, line)
   }
 })
@@ -101,6 +115,21 @@ test('who begins gets what is there; who begins at the end, what comes', async (
   assert.deepEqual(await names(new EventReader(log.files, undefined)), ['1', '2'])
   assert.deepEqual(await names(new EventReader(log.files, nothing)), ['1', '2'])
   assert.deepEqual(await names(new EventReader(log.files, await end)), ['2'])
+})
+
+test('filters and readers take what another version or a stranger may have written', async () => {
+  const log = new EventLog(await newDir(), native)
+  await log.tell({ ...numbered('a', 1), attributes: { constructor: 'kept', of: 'test' } })
+  const [event] = await all(new EventReader(log.files, undefined))
+  assert.deepEqual(event?.attributes, { constructor: 'kept', of: 'test' })
+  await appendFile(log.files.path(1), `\n${JSON.stringify({ ...event, attributes: null })}\n`)
+  await appendFile(log.files.path(1), `${JSON.stringify({ ...event, attributes: { of: null } })}\n`)
+  await appendFile(log.files.path(1), `${JSON.stringify({ ...event, version: 2, name: 'newer' })}\n`)
+  const fits = checkEventFilters({ label: 'of=test', image: [] })
+  assert.deepEqual(
+    (await all(new EventReader(log.files, undefined))).filter(fits).map(({ name }) => name),
+    ['1', 'newer'],
+  )
 })
 
 test('what is no event is passed over, and costs none of the others', async () => {
