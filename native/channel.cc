@@ -22,7 +22,8 @@ void Channel::init(Napi::Env env, Napi::Object exports) {
   exports.Set("Channel", DefineClass(env, "Channel",
                                      {InstanceMethod<&Channel::send>("send"), InstanceMethod<&Channel::close>("close"),
                                       InstanceMethod<&Channel::end>("end"), InstanceMethod<&Channel::ref>("ref"),
-                                      InstanceMethod<&Channel::unref>("unref")}));
+                                      InstanceMethod<&Channel::unref>("unref"),
+                                      InstanceAccessor<&Channel::was_reset>("wasReset")}));
 }
 
 Channel::Channel(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -95,6 +96,7 @@ void Channel::send(const Napi::CallbackInfo& info) {
   do {
     n = sendmsg(fd_, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
   } while (n < 0 && errno == EINTR);
+  if (n < 0 && errno == ECONNRESET) was_reset_ = true;
   if (n < 0) system_error(env, errno, "sendmsg").ThrowAsJavaScriptException();
 }
 
@@ -112,6 +114,8 @@ void Channel::ref(const Napi::CallbackInfo&) {
 void Channel::unref(const Napi::CallbackInfo&) {
   if (poll_ != nullptr) poll_->unref();
 }
+
+Napi::Value Channel::was_reset(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), was_reset_); }
 
 void Channel::deliver(const uint8_t* data, size_t size, const int* fds, int count) {
   Napi::Env env = Env();
@@ -141,6 +145,11 @@ void Channel::on_readable() {
     ssize_t n = recvmsg(fd_, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
+    // Told once, before what the other side had said, which is still there.
+    if (n < 0 && errno == ECONNRESET && !was_reset_) {
+      was_reset_ = true;
+      continue;
+    }
     if (n <= 0) {
       // Held until the callback returns: shut() may drop the last reference.
       Napi::HandleScope scope(Env());

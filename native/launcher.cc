@@ -28,6 +28,7 @@ namespace {
 
 constexpr int kControlFd = 3;
 constexpr int kMaxMakers = 4096;
+constexpr int kWaitMs = 100, kMakerPatienceMs = 1000, kPatienceMs = 10'000;
 constexpr int kIgnored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT};
 
 struct Launcher {
@@ -217,14 +218,33 @@ size_t kill_attached(Launcher* l) {
   return attached;
 }
 
-// Node is gone. Everything that belongs to it goes too.
+// SIGCHLD is blocked, so none gets lost before this.
+void wait_for_child(int ms) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  timespec time = {ms / 1000, ms % 1000 * 1'000'000L};
+  sigtimedwait(&set, nullptr, &time);
+}
+
+// Node is gone. Everything that belongs to it goes too, but for what cannot die: what the freezer of cgroup v1 holds in
+// a container of somebody else ends when that goes on.
 void end_attached(Launcher* l) {
   drain_births(l);
-  while (kill_attached(l) > 0 || l->maker_count > 0) {
+  int waited_ms = 0;
+  while ((kill_attached(l) > 0 || l->maker_count > 0) && waited_ms < kPatienceMs) {
     int status;
     rusage usage;
-    pid_t pid = next_ended(l, 0, &status, &usage);
+    pid_t pid = next_ended(l, WNOHANG, &status, &usage);
     if (pid < 0) break;
+    if (pid == 0) {
+      wait_for_child(kWaitMs);
+      waited_ms += kWaitMs;
+      // On the way into a container that is frozen. At work they take milliseconds.
+      for (int i = 0; waited_ms >= kMakerPatienceMs && i < l->maker_count; i++) kill(l->makers[i], SIGKILL);
+      continue;
+    }
+    waited_ms = 0;
     // A maker that was at work may have left one more child.
     drain_births(l);
     if (take(l->makers, static_cast<size_t>(l->maker_count), pid)) {

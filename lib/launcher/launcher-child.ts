@@ -2,6 +2,7 @@
 import { WherryError } from '../errors.ts'
 import { encodePlan } from '../plan/encode.ts'
 import type { Step } from '../plan/ops.ts'
+import { isNativeError } from './fs-native.ts'
 import { cloneRequest, type ExitEvent, kMaxInlinePlan, parseStatus } from './messages.ts'
 import type { Native } from './native.ts'
 import type { NativeChannel, NativeDescriptor } from './process-native.ts'
@@ -87,7 +88,7 @@ export class LauncherChild {
       try {
         sendPlan(this.#native, this.#channel, encodePlan(steps), fds)
       } catch (error) {
-        reject((error as NodeJS.ErrnoException).code === 'EPIPE' ? endedEarly() : error)
+        reject(isNativeError(error, 'EPIPE', 'ECONNRESET') ? endedEarly() : error)
       }
     })
   }
@@ -173,6 +174,8 @@ export class LauncherChild {
   #onEnd(): void {
     if (this.#runs && this.pid !== 0) this.#settlePrepared?.resolve()
     else if (this.#settlePrepared !== undefined) this.#fail(endedEarly())
+    // Killed before it has read its plan.
+    if (this.#channel.wasReset) this.#settleStarted?.reject(endedEarly())
     this.#settleStarted?.resolve()
     this.#settleStarted = undefined
     // A program runs for long, and there may be many.

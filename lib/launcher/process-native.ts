@@ -1,6 +1,8 @@
 /** A SOCK_SEQPACKET socket on the event loop. Closes its descriptor. */
 export interface NativeChannel {
-  /** @throws {Error} Node-shaped: `EAGAIN` when the socket is full, `EPIPE` after the end. */
+  /** Whether the other side has left without reading all that was sent. */
+  readonly wasReset: boolean
+  /** @throws {Error} Node-shaped: `EAGAIN` when the socket is full, `EPIPE` or `ECONNRESET` after the end. */
   send(bytes: Uint8Array, fds: readonly number[]): void
   /** Says that no more will be sent; what the other side sends still arrives. */
   end(): void

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
+import { setTimeout as delay } from 'node:timers/promises'
+import { orAborted } from '../async/or-aborted.ts'
 import type { Launcher } from '../launcher/launcher.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { ExecCgroup } from './exec-cgroup.ts'
 import type { ExecTarget } from './exec-target.ts'
+import { SlotShelves } from './slot-shelves.ts'
 
 /** A process in a container that waits for its program. */
 export interface ExecSlot {
@@ -18,18 +21,14 @@ export interface ExecSlotOptions {
   idleMs: number
 }
 
-interface Shelf {
-  ready: ExecSlot | undefined
-  isMaking: boolean
-  uses: number
-  timer: NodeJS.Timeout | undefined
-  /** Set after a failure: the container is ending, or has no room. */
-  isBroken: boolean
-}
+/** A container's first process. */
+type Process = Pick<ExecTarget, 'pid' | 'startTimeTicks'>
 
-const kUsesBeforePreparing = 2
 /** With fewer processes allowed, the one that waits could be the one too many for the container's own. */
 const kLeastPids = 64
+/** What is frozen by the freezer of cgroup v1 dies only when it goes on. */
+const kEndTimeoutMs = 1_000
+const kSigkill = 9
 
 /**
  * Keeps one process waiting in each container in which programs are run again and again: it is in all cgroups and namespaces
@@ -37,104 +36,80 @@ const kLeastPids = 64
  */
 export class ExecSlots {
   readonly #launcher: Launcher
-  readonly #options: ExecSlotOptions
-  readonly #shelves = new Map<string, Shelf>()
-  readonly #background = new Set<Promise<unknown>>()
-  #isClosed = false
+  readonly #isEnabled: boolean
+  readonly #shelves: SlotShelves<ExecSlot>
 
-  constructor(launcher: Launcher, options: ExecSlotOptions) {
+  constructor(launcher: Launcher, { enabled, idleMs }: ExecSlotOptions) {
     this.#launcher = launcher
-    this.#options = options
+    this.#isEnabled = enabled
+    this.#shelves = new SlotShelves({ size: 1, idleMs, unmake: (slot) => this.#unmake(slot) })
   }
 
   /** Takes the process that waits in a container; `undefined` where none does. */
-  take(target: ExecTarget): ExecSlot | undefined {
-    if (!this.#mayPrepare(target)) return undefined
-    const key = keyOf(target)
-    const shelf = this.#shelves.get(key) ?? this.#addShelf(key)
-    shelf.uses++
-    shelf.timer?.refresh()
-    const slot = shelf.ready
-    shelf.ready = undefined
-    if (slot === undefined || !slot.child.ended) return slot
-    this.#discard(slot)
-    return undefined
+  take(target: Process & { readonly options: Pick<ExecTarget['options'], 'pids'> }): ExecSlot | undefined {
+    const { pids } = target.options
+    const mayPrepare = this.#isEnabled && !this.#shelves.isClosed && (pids === null || pids >= kLeastPids)
+    return mayPrepare ? this.#shelves.take(keyOf(target)) : undefined
   }
 
   /** Pid on the host of the process that waits in a container; `undefined` where none does. */
-  waiting(target: ExecTarget): number | undefined {
-    const child = this.#shelves.get(keyOf(target))?.ready?.child
-    return child?.ended === false ? child.pid : undefined
+  waiting(target: Process): number | undefined {
+    return this.#shelves.waiting(keyOf(target))[0]?.child.pid
   }
 
-  /** Makes up for the one that was taken, in the background. */
-  refill(target: ExecTarget, make: () => Promise<ExecSlot>): void {
-    const key = keyOf(target)
-    const shelf = this.#shelves.get(key)
-    if (shelf === undefined || this.#isClosed || shelf.isBroken || shelf.isMaking || shelf.ready !== undefined) return
-    // Most containers have a program run in them once, by a health check or by hand.
-    if (shelf.uses < kUsesBeforePreparing) return
-    shelf.isMaking = true
-    this.#run(this.#fill(key, shelf, make))
-  }
-
-  async close(): Promise<void> {
-    this.#isClosed = true
-    await this.clear()
-  }
-
-  /** Ends what waits, and waits until it has ended. */
-  async clear(): Promise<void> {
-    for (const key of [...this.#shelves.keys()]) this.#drop(key)
-    while (this.#background.size > 0) await Promise.all(this.#background)
-  }
-
-  #mayPrepare({ options }: ExecTarget): boolean {
-    return this.#options.enabled && !this.#isClosed && (options.pids === null || options.pids >= kLeastPids)
-  }
-
-  #addShelf(key: string): Shelf {
-    const timer = setTimeout(() => this.#drop(key), this.#options.idleMs)
-    timer.unref()
-    const shelf: Shelf = { ready: undefined, isMaking: false, uses: 0, timer, isBroken: false }
-    this.#shelves.set(key, shelf)
-    return shelf
-  }
-
-  async #fill(key: string, shelf: Shelf, make: () => Promise<ExecSlot>): Promise<void> {
-    try {
+  /**
+   * Makes up for the one that was taken, in the background.
+   *
+   * @param make - starts the process, and resolves at once
+   */
+  refill(target: Process, make: () => Promise<ExecSlot>): void {
+    this.#shelves.refill(keyOf(target), async (dropped) => {
       const slot = await make()
-      if (this.#isClosed || this.#shelves.get(key) !== shelf) this.#discard(slot)
-      else shelf.ready = slot
-    } catch {
-      // The next program meets the same error, and reports it.
-      shelf.isBroken = true
-    } finally {
-      shelf.isMaking = false
-    }
+      try {
+        // In a container that is frozen nothing gets prepared.
+        await orAborted(slot.child.prepared, dropped)
+        return slot
+      } catch (error) {
+        this.discard(slot)
+        throw error
+      }
+    })
   }
 
-  #drop(key: string): void {
-    const shelf = this.#shelves.get(key)
-    this.#shelves.delete(key)
-    clearTimeout(shelf?.timer)
-    if (shelf?.ready !== undefined) this.#discard(shelf.ready)
+  /** Ends a process that was taken and has no program, in the background. */
+  discard(slot: ExecSlot): void {
+    this.#shelves.discard(slot)
   }
 
-  #discard({ child, cgroup }: ExecSlot): void {
-    child.release()
-    const remove = (): void => {
+  close(): Promise<void> {
+    return this.#shelves.close()
+  }
+
+  /** Ends what waits, and waits until it has ended, but for what is frozen. */
+  clear(): Promise<void> {
+    return this.#shelves.clear()
+  }
+
+  async #unmake({ child, cgroup }: ExecSlot): Promise<void> {
+    // Let go it would end too, but not while the container has stopped or frozen it.
+    child.kill(kSigkill)
+    const ended = endOf(child).then(() => {
+      child.release()
       if (cgroup.directory !== null) this.#launcher.remove([`r${cgroup.directory}`])
-    }
-    this.#run(child.exited.then(remove))
-  }
-
-  #run(work: Promise<unknown>): void {
-    this.#background.add(work)
-    void work.finally(() => this.#background.delete(work))
+    })
+    const patience = new AbortController()
+    const late = delay(kEndTimeoutMs, undefined, { signal: patience.signal }).catch(() => undefined)
+    await Promise.race([ended, late])
+    patience.abort()
   }
 }
 
-function keyOf({ pid, startTimeTicks }: ExecTarget): string {
+async function endOf(child: LauncherChild): Promise<void> {
+  await child.prepared.catch(() => undefined)
+  // What never became a process has no end that would be told.
+  if (child.pid !== 0) await child.exited
+}
+
+function keyOf({ pid, startTimeTicks }: Process): string {
   return `${pid} ${startTimeTicks}`
 }

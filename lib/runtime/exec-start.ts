@@ -126,10 +126,12 @@ async function startWaiting(
   fds: readonly number[],
 ): Promise<StartedExec | undefined> {
   // What is detached leaves no process of ours to be told of its end.
-  const slot = program.detached ? undefined : runtime.execs.slots.take(target)
+  if (program.detached) return undefined
+  const { slots } = runtime.execs
+  const steps = buildExecStartPlan(program, profile.shared)
+  const slot = slots.take(target)
   if (slot === undefined) return undefined
   const exec = new StartedExec(runtime, slot.child, slot.cgroup)
-  const steps = buildExecStartPlan(program, profile.shared)
   try {
     stop.arm(() => exec.kill())
     // The container's processes may have stopped it.
@@ -137,7 +139,8 @@ async function startWaiting(
     await Promise.race([slot.child.start(steps, fds), stop.requested])
     return exec
   } catch (error) {
-    void slot.child.exited.then(() => exec.release())
+    // It may have heard of nothing, and still wait.
+    slots.discard(slot)
     if (error instanceof WherryError && error.code === 'ERR_CHILD_ENDED' && stop.reason === undefined) return undefined
     throw error
   }
@@ -169,13 +172,7 @@ function refill({ runtime, target, profile }: StartParts): void {
     const steps = buildExecPreparePlan(placeIn(cgroup), profile.shared)
     const pidfd = runtime.execs.targets.open(target)
     try {
-      const child = await whenThereIsRoom(() => runtime.launcher.clone(steps, [pidfd]))
-      await child.prepared
-      return { child, cgroup }
-    } catch (error) {
-      // It may have been made before something failed.
-      if (cgroup.directory !== null) runtime.launcher.remove([`r${cgroup.directory}`])
-      throw error
+      return { child: await whenThereIsRoom(() => runtime.launcher.clone(steps, [pidfd])), cgroup }
     } finally {
       runtime.native.close(pidfd)
     }

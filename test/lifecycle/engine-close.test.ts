@@ -52,3 +52,44 @@ test('the cgroups that engines share go with a detached container that outlives 
   await until(() => takeStock().cgroups.length <= before.length, 'the cgroups are removed')
   await (await Container.get(detached.id, { engine: fixture.engine })).remove()
 })
+
+test(
+  'what is paused holds nobody up: neither a container of its own, nor a program in one of others',
+  kTimeout,
+  async (t) => {
+    if (!needsContainers(t)) return
+    const lasting = await Container.start('test', { engine: fixture.engine, command: untilTerm(0) })
+    await firstLine(lasting)
+    const engine = await Engine.open({ root: fixture.engine.root })
+    const own = await Container.start('test', { engine, command: untilTerm(0) })
+    await firstLine(own)
+    await own.pause()
+    const same = await Container.get(lasting.id, { engine })
+    for (let i = 0; i < 2; i++) await same.exec(['/probe', 'exit', '0'])
+    const { execs, launcher } = await engine.runtime()
+    const { pid, startTimeTicks } = (await fixture.engine.containers.read(lasting.id)).state
+    const waiting = (): number | undefined =>
+      execs.slots.waiting({ pid: pid ?? 0, startTimeTicks: startTimeTicks ?? 0 })
+    await until(() => waiting() !== undefined, 'one waits')
+    const program = await same.spawn(['/probe', 'sleep'])
+    void program.wait().catch(() => undefined)
+    await until(() => waiting() !== undefined, 'another one waits')
+    const processes = [program.pid, waiting() ?? 0]
+    await lasting.pause()
+    let isClosed = false
+    const closing = engine.close().finally(() => {
+      isClosed = true
+    })
+    try {
+      await until(() => isClosed, 'the engine is closed')
+      assert.ok(!existsSync(`/proc/${launcher.pid}`))
+    } finally {
+      await lasting.resume()
+      await closing
+    }
+    await until(() => processes.every((each) => !existsSync(`/proc/${each}`)), 'what was frozen has ended')
+    assert.equal((await lasting.inspect()).status, 'running')
+    await lasting.remove({ force: true })
+    await (await Container.get(own.id, { engine: fixture.engine })).remove()
+  },
+)
