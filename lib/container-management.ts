@@ -14,7 +14,7 @@ import { optionsIfKnown, optionsOf } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
 import { ContainerStateError, NotFoundError } from './errors.ts'
 import { mergeConfig, stopSignalOf } from './oci/merge-config.ts'
-import { checkBoolean, checkMoment, checkNumber, checkObject } from './options/checks.ts'
+import { checkBoolean, checkMoment, checkNumber, checkObject, checkTimeout } from './options/checks.ts'
 import { kDefaultStopTimeoutMs } from './options/normalize-container-options.ts'
 import type { PublishedPort } from './options/port-options.ts'
 import type { RestartPolicy } from './options/restart-policy.ts'
@@ -116,7 +116,6 @@ export interface ContainerInspection extends ContainerExit {
   readonly health: ContainerHealth | null
 }
 
-const kMaxTimeoutMs = 2 ** 31 - 1
 const kSigkill = 9
 /** Who waits for one that is started again looks so often whether it has been. */
 const kRestartPollMs = 50
@@ -135,7 +134,7 @@ export async function stopSettings(
   options: ContainerStopOptions,
 ): Promise<{ stopSignal: number; timeoutMs: number; signal: AbortSignal | undefined }> {
   checkObject('', options, ['timeoutMs', 'signal'])
-  const timeoutMs = checkNumber('timeoutMs', options.timeoutMs, { min: 0, max: kMaxTimeoutMs })
+  const timeoutMs = checkTimeout('timeoutMs', options.timeoutMs, 0)
   const { record } = await engine.containers.read(id)
   const own = optionsIfKnown(record)
   return {

@@ -4,7 +4,7 @@ import { processesOf, statsOnce, statsStream } from './containers/observe-stored
 import type { ContainerProcessList } from './containers/process-list.ts'
 import type { ContainerStats } from './containers/stats.ts'
 import type { Engine } from './engine.ts'
-import { checkNumber, checkObject } from './options/checks.ts'
+import { checkObject, checkTimeout } from './options/checks.ts'
 
 export type { ContainerProcessList, ContainerStats }
 
@@ -23,7 +23,6 @@ export interface ContainerStatsStreamOptions {
 }
 
 const kDefaultOverMs = 1000
-const kMaxMs = 2 ** 31 - 1
 
 /** A container as far as looking at it from outside goes. */
 export abstract class ContainerObservation extends ContainerPrograms {
@@ -63,7 +62,7 @@ export abstract class ContainerObservation extends ContainerPrograms {
   async #statsOnce(options: ContainerStatsOptions): Promise<ContainerStats> {
     checkObject('', options, ['overMs', 'signal'])
     const { signal } = options
-    const overMs = checkNumber('overMs', options.overMs, { min: 0, max: kMaxMs }) ?? kDefaultOverMs
+    const overMs = checkTimeout('overMs', options.overMs, 0) ?? kDefaultOverMs
     signal?.throwIfAborted()
     this.#engine.assertOpen()
     return await statsOnce(this.#engine.containers, await this.#engine.runtime(), this.id, { overMs, signal })
@@ -72,7 +71,7 @@ export abstract class ContainerObservation extends ContainerPrograms {
   async *#statsStream(options: ContainerStatsStreamOptions): AsyncGenerator<ContainerStats> {
     checkObject('', options, ['everyMs', 'signal'])
     const { signal } = options
-    const everyMs = checkNumber('everyMs', options.everyMs, { min: 1, max: kMaxMs }) ?? kDefaultOverMs
+    const everyMs = checkTimeout('everyMs', options.everyMs) ?? kDefaultOverMs
     signal?.throwIfAborted()
     this.#engine.assertOpen()
     yield* statsStream(this.#engine.containers, await this.#engine.runtime(), this.id, { everyMs, signal })

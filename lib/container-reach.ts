@@ -8,7 +8,7 @@ import { connectInContainer, type ReachParts } from './net/connect.ts'
 import { ContainerFetcher } from './net/container-fetch.ts'
 import { ExposedServer, type ExposeHandler } from './net/exposed-server.ts'
 import type { ReachTarget } from './net/socket-servers.ts'
-import { checkBoolean, checkNumber, checkObject } from './options/checks.ts'
+import { checkBoolean, checkObject, checkTimeout } from './options/checks.ts'
 import { type ConnectTarget, checkPort, normalizeConnectTarget } from './options/reach-options.ts'
 
 export type { ConnectTarget, ExposedServer, ExposeHandler }
@@ -56,7 +56,7 @@ export async function connectTo(
     'allowHalfOpen',
     'signal',
   ]) as ContainerConnectOptions
-  const limitMs = checkNumber('timeoutMs', timeoutMs, { min: 1 }) ?? kConnectTimeoutMs
+  const limitMs = checkTimeout('timeoutMs', timeoutMs) ?? kConnectTimeoutMs
   const halfOpen = checkBoolean('allowHalfOpen', allowHalfOpen, false)
   signal?.throwIfAborted()
   const what = 'path' in normalized ? normalized.path : `port ${normalized.port}`

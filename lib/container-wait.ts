@@ -11,7 +11,7 @@ import type { Engine } from './engine.ts'
 import { ContainerStateError } from './errors.ts'
 import { connectInContainer } from './net/connect.ts'
 import { httpStatus } from './net/http-status.ts'
-import { checkNumber, checkObject } from './options/checks.ts'
+import { checkObject, checkTimeout } from './options/checks.ts'
 import { normalizeExecOptions } from './options/exec-options.ts'
 import { normalizeCondition, type WaitCondition } from './options/wait-options.ts'
 import { waitForCondition } from './readiness/wait.ts'
@@ -39,7 +39,7 @@ export async function waitForIn(
 ): Promise<void> {
   const normalized = normalizeCondition(condition)
   const { timeoutMs, signal } = checkObject('', options, ['timeoutMs', 'signal']) as ContainerWaitForOptions
-  const limitMs = checkNumber('timeoutMs', timeoutMs, { min: 1 }) ?? kTimeoutMs
+  const limitMs = checkTimeout('timeoutMs', timeoutMs) ?? kTimeoutMs
   signal?.throwIfAborted()
   engine.assertOpen()
   const { containers } = engine
@@ -67,7 +67,7 @@ export function takeWaitFor<T extends ContainerReadyOptions>(
 ): { rest: Omit<T, keyof ContainerReadyOptions>; wait: ContainerReadyOptions } {
   const { waitFor, waitTimeoutMs, ...rest } = checkObject('options', options) as T
   if (waitFor !== undefined) normalizeCondition(waitFor, 'waitFor')
-  checkNumber('waitTimeoutMs', waitTimeoutMs, { min: 1 })
+  checkTimeout('waitTimeoutMs', waitTimeoutMs)
   return { rest, wait: { waitFor, waitTimeoutMs } }
 }
 

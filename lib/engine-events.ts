@@ -7,7 +7,7 @@ import { type EngineEvent, publicEvent } from './events/event.ts'
 import { checkEventFilters, type EventFilters } from './events/event-filters.ts'
 import type { LogPosition } from './events/event-log.ts'
 import { EventReader } from './events/event-reader.ts'
-import { checkMoment, checkObject } from './options/checks.ts'
+import { checkMoment, checkObject, kMaxTimerMs } from './options/checks.ts'
 
 /** Options of {@link Engine.events}. */
 export interface EngineEventOptions {
@@ -24,9 +24,6 @@ interface EventQuery {
   readonly untilMs: number
   readonly signal: AbortSignal | undefined
 }
-
-/** The longest time that a Node timer takes. */
-const kMaxTimerMs = 2 ** 31 - 1
 
 /** See {@link Engine.events}. */
 export function engineEvents(

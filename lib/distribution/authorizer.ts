@@ -7,6 +7,7 @@ import { readBody, readStart } from './body.ts'
 import type { AuthChallenge } from './challenge.ts'
 import { basicAuthorization, type CredentialStore, type RegistryAuth } from './credentials.ts'
 import { hostnameOf, type RegistryHost } from './hosts.ts'
+import { longPatienceMs } from './patience.ts'
 import { type Answer, type HopRequest, sendFollowing } from './redirects.ts'
 import { retrying } from './retry.ts'
 import type { Transport } from './transport.ts'
@@ -133,7 +134,7 @@ export class Authorizer {
       'user-agent': userAgent,
     }
     return retrying(retries, signal, () =>
-      withDeadline('Getting a token', 10 * stallTimeoutMs, signal, async (limited) => {
+      withDeadline('Getting a token', longPatienceMs(stallTimeoutMs), signal, async (limited) => {
         const answer = await sendFollowing(transport, purpose, { ...request, headers, signal: limited }, stallTimeoutMs)
         if (answer.status !== 200) throw await refusal(purpose, answer, auth !== 'anonymous')
         const { value, lifetimeMs } = await readToken(purpose, answer)

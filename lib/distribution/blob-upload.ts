@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Purpose } from './answer-error.ts'
 import { readStart } from './body.ts'
 import { type Endpoint, requireHeader } from './endpoint.ts'
+import { longPatienceMs } from './patience.ts'
 import { type Answer, resolveLocation } from './redirects.ts'
 import type { RegistryClient } from './registry-client.ts'
 import { RetryBudget } from './retry.ts'
@@ -10,8 +11,6 @@ import { type OpenBlob, UploadBody } from './upload-body.ts'
 
 export type { OpenBlob } from './upload-body.ts'
 
-/** A registry may digest and move what it got before it answers; it has so many times the usual patience. */
-const kCommitPatience = 10
 /** How long a registry has to answer that it forgets an upload, and how long after an abort. */
 const kCancelPatienceMs = 5_000
 const kAbortedPatienceMs = 500
@@ -163,7 +162,7 @@ async function commit(endpoint: Endpoint, push: BlobPush, location: URL, open: O
     target,
     scopes,
     headers: { 'content-length': '0', 'content-type': 'application/octet-stream' },
-    headersTimeoutMs: kCommitPatience * endpoint.stallTimeoutMs,
+    headersTimeoutMs: longPatienceMs(endpoint.stallTimeoutMs),
     expected: [200, 201, 204],
     signal,
   })
@@ -188,7 +187,7 @@ async function sendBytes(
       scopes,
       headers: { ...how.headers, 'content-length': length, 'content-type': 'application/octet-stream' },
       body: () => body.stream(),
-      headersTimeoutMs: kCommitPatience * endpoint.stallTimeoutMs,
+      headersTimeoutMs: longPatienceMs(endpoint.stallTimeoutMs),
       expected: [200, 201, 202, 204],
       signal,
     })

@@ -5,6 +5,7 @@ import { isIndexMediaType, isManifestMediaType, kMaxManifestBytes, kMediaType } 
 import { type Purpose, protocolError } from './answer-error.ts'
 import { readBody } from './body.ts'
 import type { Endpoint } from './endpoint.ts'
+import { longPatienceMs } from './patience.ts'
 import type { Answer } from './redirects.ts'
 
 /** Media types that are asked for unless the caller says otherwise. */
@@ -45,7 +46,7 @@ export interface ManifestRequest {
 /** Gets a manifest once and verifies it. */
 export async function getManifest(endpoint: Endpoint, request: ManifestRequest): Promise<RemoteManifest> {
   // Small, but a registry that drips it could make it last for ever.
-  const timeoutMs = 10 * endpoint.stallTimeoutMs
+  const timeoutMs = longPatienceMs(endpoint.stallTimeoutMs)
   const deadline = AbortSignal.timeout(timeoutMs)
   const stopping = new AbortController()
   try {

@@ -1,5 +1,5 @@
 import { InvalidOptionError, WherryError } from '../errors.ts'
-import { checkBoolean, checkNumber, checkStrings } from '../options/checks.ts'
+import { checkBoolean, checkNumber, checkStrings, checkTimeout } from '../options/checks.ts'
 import type { Purpose } from './answer-error.ts'
 import { readStart } from './body.ts'
 import { HostCredentials } from './credential-store.ts'
@@ -177,7 +177,7 @@ function commonOptions(options: RegistryClientOptions): Omit<EndpointOptions, 'i
     proxy: options.proxy === undefined ? undefined : checkProxy('proxy', options.proxy),
     userAgent: kUserAgent,
     retries: checkNumber('retries', options.retries, { min: 0, max: 100, integer: true }) ?? kRetries,
-    stallTimeoutMs: checkNumber('stallTimeoutMs', options.stallTimeoutMs, { min: 1 }) ?? kStallTimeoutMs,
+    stallTimeoutMs: checkTimeout('stallTimeoutMs', options.stallTimeoutMs) ?? kStallTimeoutMs,
     credentials: new HostCredentials(),
   }
 }

@@ -87,6 +87,14 @@ export function checkNumber(
   throw new InvalidOptionError(option, `${integer ? 'an integer' : 'a number'} of ${min} ${upTo}`, value)
 }
 
+/** Longest time of Node's timers, 24.8 days: with a longer one they go off at once. */
+export const kMaxTimerMs = 2 ** 31 - 1
+
+/** Checks a time that a timer is set to, in milliseconds; `undefined` is `null`. */
+export function checkTimeout(option: string, value: unknown, minMs = 1): number | null {
+  return checkNumber(option, value, { min: minMs, max: kMaxTimerMs })
+}
+
 /** Checks a byte quantity; `undefined` is `null`. */
 export function checkBytes(option: string, value: unknown, minBytes = 0): number | null {
   if (value === undefined) return null

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { InvalidOptionError } from '../errors.ts'
-import { checkNumber, checkObject, checkStrings } from './checks.ts'
+import { checkNumber, checkObject, checkStrings, checkTimeout, kMaxTimerMs } from './checks.ts'
 
 /** How it is found out whether a container is well. What is left out is the image's, and else Docker's default. */
 export interface HealthOptions {
@@ -45,7 +45,6 @@ export interface ImageHealthcheck {
 const kNames = ['test', 'intervalMs', 'timeoutMs', 'retries', 'startPeriodMs', 'startIntervalMs']
 /** Docker's least, so that a check cannot keep a machine busy. */
 const kLeastMs = 1
-const kMostMs = 2 ** 31 - 1
 const kNanosPerMs = 1e6
 const kDefaultShell = ['/bin/sh', '-c']
 const kTest = "a shell command, ['CMD', program, …], ['CMD-SHELL', command] or ['NONE']"
@@ -55,7 +54,7 @@ export function checkHealth(value: unknown): HealthOptions | undefined {
   if (value === undefined) return undefined
   const { test, ...times } = checkObject('health', value, kNames)
   const time = (name: string, min = kLeastMs): number | undefined =>
-    checkNumber(`health.${name}`, times[name], { min, max: kMostMs }) ?? undefined
+    checkTimeout(`health.${name}`, times[name], min) ?? undefined
   return {
     test: test === undefined || typeof test === 'string' ? test : checkStrings('health.test', test),
     intervalMs: time('intervalMs'),
@@ -85,7 +84,7 @@ export function healthCheckOf(
   }
   const pick = (option: number | undefined, nanos: number | undefined, fallback: number): number =>
     option ??
-    (nanos === undefined || nanos === 0 ? fallback : Math.min(kMostMs, Math.max(kLeastMs, nanos / kNanosPerMs)))
+    (nanos === undefined || nanos === 0 ? fallback : Math.min(kMaxTimerMs, Math.max(kLeastMs, nanos / kNanosPerMs)))
   return {
     command,
     intervalMs: pick(options?.intervalMs, said.Interval, 30_000),

@@ -10,6 +10,7 @@ import {
   checkPattern,
   checkString,
   checkStrings,
+  checkTimeout,
   checkWord,
   kHidden,
 } from './checks.ts'
@@ -21,7 +22,6 @@ import { normalizeMounts } from './mount-options.ts'
 export const kDefaultStopTimeoutMs = 10_000
 const kDefaultMaxOutputBytes = 100 * 1024 ** 2
 /** The longest time that a Node timer takes. */
-const kMaxTimeoutMs = 2 ** 31 - 1
 
 /** Written as an object so that the compiler finds a field that is missing here. */
 const kOptionNames = Object.keys({
@@ -241,9 +241,8 @@ export function normalizeRun(
   }
   const unlimited = maxOutputBytes === Number.POSITIVE_INFINITY
   return {
-    stopTimeoutMs:
-      checkNumber('stopTimeoutMs', options.stopTimeoutMs, { min: 0, max: kMaxTimeoutMs }) ?? kDefaultStopTimeoutMs,
-    timeoutMs: checkNumber('timeoutMs', options.timeoutMs, { min: 1, max: kMaxTimeoutMs }),
+    stopTimeoutMs: checkTimeout('stopTimeoutMs', options.stopTimeoutMs, 0) ?? kDefaultStopTimeoutMs,
+    timeoutMs: checkTimeout('timeoutMs', options.timeoutMs),
     maxOutputBytes: unlimited
       ? Number.POSITIVE_INFINITY
       : (checkNumber('maxOutputBytes', maxOutputBytes, { min: 0, integer: true }) ?? kDefaultMaxOutputBytes),

@@ -9,6 +9,7 @@ import {
   checkNumber,
   checkObject,
   checkString,
+  checkTimeout,
   kHidden,
 } from '../options/checks.ts'
 
@@ -126,8 +127,6 @@ const kNames = Object.keys({
   onError: 0,
 } satisfies Record<keyof RegistryServerOptions, 0>)
 
-const kMaxTimerMs = 2 ** 31 - 1
-
 /** Checks options and fills in the defaults. @throws {InvalidOptionError} which never repeats a secret. */
 export function normalizeServerOptions(options: RegistryServerOptions): NormalizedServerOptions {
   checkObject('options', options)
@@ -146,7 +145,7 @@ export function normalizeServerOptions(options: RegistryServerOptions): Normaliz
     maxManifestBytes: checkBytes('maxManifestBytes', options.maxManifestBytes, 1) ?? 4 * 1024 ** 2,
     maxBlobBytes: checkBytes('maxBlobBytes', options.maxBlobBytes, 1) ?? 64 * 1024 ** 3,
     maxUploadAgeMs: checkNumber('maxUploadAgeMs', options.maxUploadAgeMs, { min: 0 }) ?? 86_400_000,
-    idleTimeoutMs: checkNumber('idleTimeoutMs', options.idleTimeoutMs, { min: 1, max: kMaxTimerMs }) ?? 60_000,
+    idleTimeoutMs: checkTimeout('idleTimeoutMs', options.idleTimeoutMs) ?? 60_000,
     maxConnections: checkNumber('maxConnections', options.maxConnections, { min: 1, integer: true }) ?? 2_000,
     onError: onError === undefined ? () => undefined : checkFunction('onError', onError),
   }
