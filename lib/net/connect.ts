@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { isIPv6, Socket } from 'node:net'
+import { orAborted } from '../async/or-aborted.ts'
 import { SyscallError } from '../errors.ts'
 import type { Native } from '../launcher/native.ts'
 import type { NormalizedConnectTarget } from '../options/reach-options.ts'
@@ -37,7 +38,7 @@ export async function connectInContainer(
     const fd = await sockets.once(container, (server) => server.make(request, signal))
     return socketOf(native, fd, allowHalfOpen)
   }
-  const server = await sockets.get(container)
+  const server = await orAborted(sockets.get(container), signal)
   let first: unknown
   for (const host of target.hosts) {
     const request = { op: 'connect', address: addressOf(host, target.port) } as const

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
+import { constants } from 'node:os'
 import { orAborted } from '../async/or-aborted.ts'
 import { Turns } from '../async/turns.ts'
 import { SyscallError, WherryError } from '../errors.ts'
+import { isNativeError } from '../launcher/fs-native.ts'
 import type { Launcher } from '../launcher/launcher.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
@@ -63,7 +65,8 @@ export class SocketServer {
    * @throws {SyscallError} ECONNREFUSED, EADDRINUSE, … @throws {WherryError} `ERR_CHILD_ENDED` when the process is gone.
    */
   async make(request: SocketRequest, signal?: AbortSignal): Promise<number> {
-    while (this.#busy >= kMaxAtOnce) await this.#turns.wait(signal)
+    // At the end all are woken at once, before those who were busy have noticed.
+    while (this.#busy >= kMaxAtOnce && !this.ended) await this.#turns.wait(signal)
     signal?.throwIfAborted()
     if (this.ended) throw endedEarly()
     this.#busy++
@@ -83,22 +86,32 @@ export class SocketServer {
     const answer = new Promise<number>((resolve, reject) => {
       this.#waiting.set(id, { request, resolve, reject })
     })
-    // It may be answered while we still wait for room.
+    // It may be rejected while we still wait for room.
     answer.catch(() => undefined)
+    let isSent = false
     try {
-      await whenThereIsRoom(() => this.#send(encodeSocketRequest(id, request)))
+      await whenThereIsRoom(() => {
+        signal?.throwIfAborted()
+        this.#send(encodeSocketRequest(id, request))
+        isSent = true
+      })
       return await orAborted(answer, signal)
     } catch (error) {
       // Whoever got its descriptor has it no more in the list.
-      if (this.#waiting.delete(id) && !this.ended) this.#cancel(id)
-      else if (signal?.aborted === true) void answer.then((fd) => this.#parts.native.close(fd), ignore)
+      if (!this.#waiting.delete(id)) void answer.then((fd) => this.#parts.native.close(fd), ignore)
+      else if (isSent && !this.ended) this.#cancel(id)
       throw error
     }
   }
 
   #send(bytes: Uint8Array): void {
     if (this.ended) throw endedEarly()
-    this.#channel.send(bytes, [])
+    try {
+      this.#channel.send(bytes, [])
+    } catch (error) {
+      // It has been killed, of which we hear in a moment.
+      throw isNativeError(error, 'EPIPE', 'ECONNRESET') ? endedEarly() : error
+    }
   }
 
   #cancel(id: number): void {
@@ -120,7 +133,9 @@ export class SocketServer {
     }
     this.#waiting.delete(reply.id)
     if (fd >= 0) waiting.resolve(fd)
-    else waiting.reject(socketError(waiting.request, reply.call, reply.errno))
+    else if (reply.errno !== 0) waiting.reject(socketError(waiting.request, reply.call, reply.errno))
+    // It was sent, and the kernel had no number for it here (unix(7)).
+    else waiting.reject(socketError(waiting.request, 'recvmsg', constants.errno.EMFILE))
   }
 
   /** Ends the process, and waits for it; what waits for sockets is rejected. */
