@@ -18,17 +18,26 @@ async function untilOneWaits(inside: Inside): Promise<number> {
   return await nextWaiting(inside)
 }
 
-/** Kills a process. Nothing else of this one goes on until that has ended, so nobody can have told us. */
-function killNow(pid: number): void {
-  process.kill(pid, 'SIGKILL')
-  while (existsSync(`/proc/${pid}`) && !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))) {
+/** Sends a signal and waits for what it does. Nothing else of this process goes on until then, so nobody can have told us. */
+function signalNow(pid: number, signal: 'SIGKILL' | 'SIGSTOP'): void {
+  process.kill(pid, signal)
+  while (!(signal === 'SIGSTOP' ? ['T'] : ['Z', 'X', undefined]).includes(stateOf(pid))) {
     // It takes microseconds.
+  }
+}
+
+/** One letter, as in proc(5); `undefined` where there is no such process. */
+function stateOf(pid: number): string | undefined {
+  try {
+    return /\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1]
+  } catch {
+    return undefined
   }
 }
 
 /** Kills a process that waits as soon as its plan has been sent; it cannot read that. */
 function killUnread(child: LauncherChild): void {
-  process.kill(child.pid, 'SIGSTOP')
+  signalNow(child.pid, 'SIGSTOP')
   const start = child.start.bind(child)
   Object.assign(child, {
     kill: () => undefined,
@@ -95,7 +104,7 @@ eachSetting(fixture, 'one that was killed meanwhile does no harm', async (settin
       t.mock.method(slots, 'take', (...args: Parameters<typeof take>) => {
         const slot = take(...args)
         assert.ok(slot !== undefined)
-        if (when === 'before its plan is sent') killNow(slot.child.pid)
+        if (when === 'before its plan is sent') signalNow(slot.child.pid, 'SIGKILL')
         else killUnread(slot.child)
         return slot
       })
