@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: MIT
+import { once } from 'node:events'
 import { isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Agent, fetch as undiciFetch } from 'undici'
+import { withDeadline } from '../async/deadline.ts'
 import { loadUndici } from '../distribution/undici.ts'
 import { WherryError } from '../errors.ts'
 
 /** Connects to a port of a host as the container sees it; without a host, to its loopback. */
 export type ConnectPort = (port: number, host: string | undefined) => Promise<Socket>
 
+/** Longest wait for TLS once there is a connection, which takes no longer either. */
+const kHandshakeTimeoutMs = 10_000
+
 /** Fetches over connections into a container. No connection is kept. */
 export class ContainerFetcher {
   readonly #connect: ConnectPort
+  readonly #handshakeTimeoutMs: number
   #parts: Promise<{ agent: Agent; fetch: typeof undiciFetch }> | undefined
 
-  constructor(connect: ConnectPort) {
+  constructor(connect: ConnectPort, handshakeTimeoutMs = kHandshakeTimeoutMs) {
     this.#connect = connect
+    this.#handshakeTimeoutMs = handshakeTimeoutMs
   }
 
   /** As the global `fetch`, but for errors of ours, which come as they are. */
@@ -38,33 +45,33 @@ export class ContainerFetcher {
       connect: ({ hostname, port, protocol, servername }, done) => {
         const secure = protocol === 'https:'
         const host = hostname.replace(/^\[(.*)\]$/, '$1')
-        this.#connect(Number(port) || (secure ? 443 : 80), isIP(host) === 0 ? undefined : host).then(
-          (socket) => {
-            if (secure) secured(socket, servername ?? (isIP(host) === 0 ? host : undefined), done)
-            else done(null, socket)
-          },
-          (error: Error) => done(error, null),
-        )
+        this.#connect(Number(port) || (secure ? 443 : 80), isIP(host) === 0 ? undefined : host)
+          .then((socket) => {
+            if (!secure) return socket
+            return secured(socket, servername ?? (isIP(host) === 0 ? host : undefined), this.#handshakeTimeoutMs)
+          })
+          .then(
+            (socket) => done(null, socket),
+            (error: Error) => done(error, null),
+          )
       },
     })
     return { agent, fetch: api.fetch }
   }
 }
 
-function secured(
-  socket: Socket,
-  servername: string | undefined,
-  done: (...args: [null, Socket] | [Error, null]) => void,
-): void {
+function secured(socket: Socket, servername: string | undefined, timeoutMs: number): Promise<Socket> {
   const secure = connectTls({ socket, ...(servername === undefined ? {} : { servername }) })
-  const fail = (error: Error): void => {
-    socket.destroy()
-    done(error, null)
-  }
-  secure.once('error', fail)
-  secure.once('secureConnect', () => {
-    secure.off('error', fail)
-    done(null, secure)
+  // Between our listening and that of the client, and after we have given up.
+  secure.on('error', () => undefined)
+  return withDeadline('Agreeing on TLS with the container', timeoutMs, undefined, async (signal) => {
+    try {
+      await once(secure, 'secureConnect', { signal })
+      return secure
+    } catch (error) {
+      socket.destroy()
+      throw signal.aborted ? signal.reason : error
+    }
   })
 }
 

@@ -9,6 +9,17 @@ import type { SocketServer } from './socket-server.ts'
 /** What answers: a listener as of `http.createServer`, or one that gets each connection as a socket. */
 export type ExposeHandler = RequestListener | { connection: (socket: Socket) => void }
 
+/** What programs of the container may take of this process: they need not be friends. */
+export interface ExposeLimits {
+  /** Connections at once, on either address. Further ones are closed. */
+  readonly maxConnections: number
+  /** Longest time for the headers of a request, in milliseconds; those of others are as in `http.createServer`. */
+  readonly headersTimeoutMs: number
+  /** How often is looked for requests that take too long. */
+  readonly checkMs: number
+}
+
+const kLimits: ExposeLimits = { maxConnections: 1024, headersTimeoutMs: 20_000, checkMs: 5_000 }
 const kBacklog = 511
 const kNoIpv6 = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT'])
 
@@ -33,12 +44,13 @@ export class ExposedServer {
     wanted: number,
     handler: ExposeHandler,
     signal?: AbortSignal,
+    limits: Partial<ExposeLimits> = {},
   ): Promise<ExposedServer> {
     const connections = new Set<Socket>()
-    const accept = accepter(handler)
     const listen = async (host: string, port: number): Promise<Server> => {
       const request = { op: 'bind', address: addressOf(host, port), backlog: kBacklog } as const
-      return await listenOn(native, await sockets.make(request, signal), connections, accept)
+      const server = makeServer(handler, { ...kLimits, ...limits }, connections)
+      return await listenOn(native, await sockets.make(request, signal), server)
     }
     const first = await listen('127.0.0.1', wanted)
     const { port } = first.address() as AddressInfo
@@ -83,24 +95,24 @@ export class ExposedServer {
   }
 }
 
-function accepter(handler: ExposeHandler): (socket: Socket) => void {
-  if (typeof handler !== 'function') return handler.connection
-  const server = createHttpServer(handler)
-  // It listens nowhere by itself: connections of both families come to it by hand.
-  return (socket) => server.emit('connection', socket)
-}
-
-async function listenOn(
-  native: Native,
-  fd: number,
+/** One that listens itself: of others Node does not limit the time of requests. */
+function makeServer(
+  handler: ExposeHandler,
+  { maxConnections, headersTimeoutMs, checkMs }: ExposeLimits,
   connections: Set<Socket>,
-  accept: (socket: Socket) => void,
-): Promise<Server> {
-  const server = createServer((socket) => {
+): Server {
+  const isHttp = typeof handler === 'function'
+  const times = { headersTimeout: headersTimeoutMs, connectionsCheckingInterval: checkMs }
+  const server = isHttp ? createHttpServer(times, handler) : createServer(handler.connection)
+  server.maxConnections = maxConnections
+  server.prependListener('connection', (socket) => {
     connections.add(socket)
     socket.once('close', () => connections.delete(socket))
-    accept(socket)
   })
+  return server
+}
+
+async function listenOn(native: Native, fd: number, server: Server): Promise<Server> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { withDeadline } from '../async/deadline.ts'
 import { connectInContainer } from './connect.ts'
 import type { Relay, RelayTarget } from './port-relay.ts'
 
 const kLoopbacks = ['127.0.0.1', '::1']
 const kMaxConnections = 4096
+/** A program in the container may listen and never accept: its queue is full then, and connecting takes minutes. */
+const kConnectTimeoutMs = 10_000
+/** A peer that has vanished is found out, and does not count as a connection for ever. */
+const kKeepAliveMs = 30_000
 
 /** A port of the host whose connections lead to a port of a container. Either side may end its half first. */
 export class TcpRelay implements Relay {
@@ -12,7 +17,10 @@ export class TcpRelay implements Relay {
   readonly #sockets = new Set<Socket>()
   readonly #stop = new AbortController()
 
-  constructor(port: number, running: Promise<RelayTarget>) {
+  readonly #connectTimeoutMs: number
+
+  constructor(port: number, running: Promise<RelayTarget>, connectTimeoutMs = kConnectTimeoutMs) {
+    this.#connectTimeoutMs = connectTimeoutMs
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => {
       this.#keep(client)
       // Whoever cannot be let in sees the connection reset, as from a port where nothing listens.
@@ -41,12 +49,16 @@ export class TcpRelay implements Relay {
   }
 
   async #letIn(client: Socket, port: number, running: Promise<RelayTarget>): Promise<void> {
+    const { parts, container } = await running
+    if (client.destroyed) return
     const gone = new AbortController()
     const giveUp = (): void => gone.abort(new Error('nobody is there any more'))
-    client.once('close', giveUp)
-    const { parts, container } = await running
     const target = { port, hosts: kLoopbacks }
-    const inner = await connectInContainer(parts, container, target, { signal: gone.signal, allowHalfOpen: true })
+    const what = `Connecting to port ${port} in the container`
+    client.once('close', giveUp)
+    const inner = await withDeadline(what, this.#connectTimeoutMs, gone.signal, (signal) =>
+      connectInContainer(parts, container, target, { signal, allowHalfOpen: true }),
+    )
     client.off('close', giveUp)
     if (client.destroyed || this.#stop.signal.aborted) {
       inner.destroy()
@@ -59,6 +71,9 @@ export class TcpRelay implements Relay {
 
   #keep(socket: Socket): void {
     this.#sockets.add(socket)
+    socket.setKeepAlive(true, kKeepAliveMs)
+    // What comes in small pieces goes on as it came.
+    socket.setNoDelay(true)
     socket.on('error', () => undefined)
     socket.once('close', () => this.#sockets.delete(socket))
   }

@@ -6,8 +6,11 @@ import type { Relay, RelayTarget } from './port-relay.ts'
 
 const kLoopback = '127.0.0.1'
 const kMaxPeers = 1024
-/** Datagrams of one peer that wait until there is a socket for it. */
+/** Datagrams that wait until there are sockets for their peers: of one, and of all. What comes beyond is lost, as on any network. */
 const kMaxWaiting = 16
+const kMaxWaitingBytes = 4 * 1024 * 1024
+/** What one socket may keep that the kernel does not take. */
+const kMaxQueuedBytes = 256 * 1024
 const kIdleMs = 90_000
 
 /** One peer, and the socket in the container that stands for it. */
@@ -24,6 +27,7 @@ export class UdpRelay implements Relay {
   readonly #outer: Socket
   /** The one that was heard of least lately comes first. */
   readonly #peers = new Map<string, Peer>()
+  #waitingBytes = 0
   #closed = false
 
   constructor(port: number, hostIp: string, running: Promise<RelayTarget>) {
@@ -58,9 +62,21 @@ export class UdpRelay implements Relay {
     this.#peers.delete(key)
     this.#peers.set(key, peer)
     peer.timer.refresh()
-    if (peer.socket !== undefined) peer.socket.send(message, this.#port, kLoopback)
-    else if (peer.waiting.length < kMaxWaiting) peer.waiting.push(message)
+    if (peer.socket !== undefined) send(peer.socket, message, this.#port, kLoopback)
+    else this.#wait(peer, message)
     if (known === undefined) this.#open(key, peer, from).catch(() => this.#forget(key))
+  }
+
+  #wait({ waiting }: Peer, message: Buffer): void {
+    if (waiting.length >= kMaxWaiting || this.#waitingBytes + message.length > kMaxWaitingBytes) return
+    waiting.push(message)
+    this.#waitingBytes += message.length
+  }
+
+  #takeWaiting({ waiting }: Peer): Buffer[] {
+    const all = waiting.splice(0)
+    for (const { length } of all) this.#waitingBytes -= length
+    return all
   }
 
   async #open(key: string, peer: Peer, from: RemoteInfo): Promise<void> {
@@ -75,11 +91,14 @@ export class UdpRelay implements Relay {
       return
     }
     const socket = createSocket('udp4')
-    socket.on('error', () => this.#forget(key))
+    socket.on('error', () => {
+      if (peer.socket === undefined) socket.close()
+      this.#forget(key)
+    })
     socket.on('message', (answer, { port }) => {
       if (port !== this.#port || this.#closed) return
       peer.timer.refresh()
-      this.#outer.send(answer, from.port, from.address)
+      send(this.#outer, answer, from.port, from.address)
     })
     await new Promise<void>((resolve) => {
       socket.bind({ fd }, resolve)
@@ -90,7 +109,7 @@ export class UdpRelay implements Relay {
       return
     }
     peer.socket = socket
-    for (const message of peer.waiting.splice(0)) socket.send(message, this.#port, kLoopback)
+    for (const message of this.#takeWaiting(peer)) send(socket, message, this.#port, kLoopback)
   }
 
   #expire(key: string): NodeJS.Timeout {
@@ -102,6 +121,11 @@ export class UdpRelay implements Relay {
     if (peer === undefined) return
     this.#peers.delete(key)
     clearTimeout(peer.timer)
+    this.#takeWaiting(peer)
     peer.socket?.close()
   }
+}
+
+function send(socket: Socket, message: Buffer, port: number, address: string): void {
+  if (socket.getSendQueueSize() <= kMaxQueuedBytes) socket.send(message, port, address)
 }

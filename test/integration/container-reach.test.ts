@@ -9,6 +9,7 @@ import { Container, type CreateOptions } from '../../lib/container.ts'
 import { reachTarget } from '../../lib/container-reach.ts'
 import { ContainerStateError, InvalidOptionError, SyscallError, TimeoutError } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
+import { ExposedServer } from '../../lib/net/exposed-server.ts'
 import { until } from '../helpers/until.ts'
 import { needsContainers, useFixture } from './rootfs.ts'
 
@@ -186,6 +187,28 @@ test('what is exposed ends with the run of its container', async (t) => {
   await closed
   await api.close()
   await assert.rejects(container.fetch('http://localhost:8080'), refusalOf(8080))
+})
+
+test('programs of a container cannot keep an exposed server busy for ever', async (t) => {
+  if (!needsContainers(t)) return
+  await using container = await start(['sleep', '60'])
+  const { native, sockets, container: target } = await reachTarget(fixture.engine, container.id)
+  const limits = { maxConnections: 1, headersTimeoutMs: 50, checkMs: 20 }
+  const server = await sockets.get(target)
+  await using api = await ExposedServer.open(
+    native,
+    server,
+    0,
+    (_, response) => response.end('here'),
+    undefined,
+    limits,
+  )
+  const slow = await container.connect(api.port)
+  slow.write('GET / HTTP/1.1\r\n')
+  const further = await container.connect(api.port)
+  assert.equal(await text(further), '')
+  assert.match(await text(slow), /^HTTP\/1\.1 408 /)
+  assert.equal(await (await container.fetch(`http://localhost:${api.port}`)).text(), 'here')
 })
 
 function refusalOf(port: number): object {

@@ -26,7 +26,8 @@ class FakePeer {
         peer.#listener = listener
       }
       send(bytes: Uint8Array): void {
-        if (peer.failure !== undefined) throw Object.assign(new Error(peer.failure), { code: peer.failure, syscall: '' })
+        if (peer.failure !== undefined)
+          throw Object.assign(new Error(peer.failure), { code: peer.failure, syscall: '' })
         const view = Buffer.from(bytes)
         peer.asked.push({ id: view.readUInt32LE(0), op: view.readUInt32LE(4) })
       }
