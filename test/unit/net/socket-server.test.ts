@@ -20,16 +20,19 @@ class FakePeer {
   #listener: Listener = () => undefined
 
   server(): SocketServer {
-    const peer = this
+    const listen = (listener: Listener): void => {
+      this.#listener = listener
+    }
+    const take = (bytes: Uint8Array): void => {
+      const code = this.failure
+      if (code !== undefined) throw Object.assign(new Error(code), { code, syscall: 'sendmsg' })
+      const view = Buffer.from(bytes)
+      this.asked.push({ id: view.readUInt32LE(0), op: view.readUInt32LE(4) })
+    }
     class Channel {
+      readonly send = take
       constructor(_fd: number, listener: Listener) {
-        peer.#listener = listener
-      }
-      send(bytes: Uint8Array): void {
-        if (peer.failure !== undefined)
-          throw Object.assign(new Error(peer.failure), { code: peer.failure, syscall: '' })
-        const view = Buffer.from(bytes)
-        peer.asked.push({ id: view.readUInt32LE(0), op: view.readUInt32LE(4) })
+        listen(listener)
       }
       ref(): void {}
       unref(): void {}
