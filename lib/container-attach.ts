@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { type Readable, Transform, type Writable } from 'node:stream'
+import { pipeWhileRead } from './async/pipe-while-read.ts'
 import { type AttachmentEnd, ContainerAttachment } from './container-attachment.ts'
 import { ContainerObservation } from './container-observed.ts'
 import { AttachClient } from './containers/attach-client.ts'
@@ -147,9 +148,10 @@ function typedInto(input: Writable, keys: readonly number[], detach: () => void)
 }
 
 function inheritOutput(client: AttachClient): (() => void)[] {
-  client.stdout.pipe(process.stdout, { end: false })
-  client.stderr?.pipe(process.stderr, { end: false })
-  return client.hasTerminal ? [followOwnTerminal((rows, columns) => client.resize(rows, columns))] : []
+  const undo = [pipeWhileRead(client.stdout, process.stdout)]
+  if (client.stderr !== null) undo.push(pipeWhileRead(client.stderr, process.stderr))
+  if (client.hasTerminal) undo.push(followOwnTerminal((rows, columns) => client.resize(rows, columns)))
+  return undo
 }
 
 function feedFrom(source: Readable, target: Writable): () => void {

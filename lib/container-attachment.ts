@@ -46,7 +46,7 @@ export class ContainerAttachment {
     return this.#client.stdout
   }
 
-  /** `null` with a terminal. */
+  /** `null` with a terminal. To be read too, or resumed or destroyed, or the container waits. */
   get stderr(): Readable | null {
     return this.#client.stderr
   }

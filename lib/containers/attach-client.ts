@@ -18,16 +18,15 @@ export class AttachClient {
   readonly closed: Promise<void>
   readonly #socket: Socket
   readonly #reader: FrameReader
+  /** Streams whose readers have enough for now. */
+  readonly #full = new Set<Readable>()
 
   private constructor(socket: Socket, reader: FrameReader, flags: number) {
     this.#socket = socket
     this.#reader = reader
     this.hasTerminal = (flags & kHasTerminal) !== 0
-    const resume = (): void => {
-      socket.resume()
-    }
-    this.stdout = new Readable({ read: resume })
-    this.stderr = this.hasTerminal ? null : new Readable({ read: resume })
+    this.stdout = this.#output()
+    this.stderr = this.hasTerminal ? null : this.#output()
     this.stdin = (flags & kTakesInput) === 0 ? null : new InputFrames(socket)
     this.closed = new Promise((resolve) => {
       socket.once('close', () => {
@@ -72,11 +71,23 @@ export class AttachClient {
     this.#socket.destroy()
   }
 
+  #output(): Readable {
+    const readOn = (): void => {
+      this.#full.delete(output)
+      if (this.#full.size === 0) this.#socket.resume()
+    }
+    // A reader that gives up asks for no more, and must not be waited for.
+    const output = new Readable({ read: readOn }).once('close', readOn)
+    return output
+  }
+
   #take(chunk: Buffer): void {
     for (const { kind, bytes } of this.#reader.push(chunk)) {
       const target = kind === kFrame.stderr ? this.stderr : kind === kFrame.stdout ? this.stdout : null
+      if (target === null || target.destroyed || target.push(bytes)) continue
       // Its reader is slow: the launcher waits for us, and the container for the launcher.
-      if (target !== null && !target.destroyed && !target.push(bytes)) this.#socket.pause()
+      this.#full.add(target)
+      this.#socket.pause()
     }
   }
 }

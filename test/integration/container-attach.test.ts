@@ -2,6 +2,8 @@
 // The own streams of containers that stay: an open input, a terminal, and those who come and go.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
@@ -13,6 +15,7 @@ const fixture = useFixture()
 
 const kChunk = Buffer.alloc(64 * 1024, 'wherry ')
 const kChunks = 256
+const kStillMs = 500
 
 /** What a stream has said so far. */
 function heard(stream: Readable): { said: () => string } {
@@ -27,6 +30,23 @@ async function logOf(container: Container): Promise<string[]> {
   const lines: LogLine[] = []
   for await (const line of container.logs()) lines.push(line)
   return lines.map(({ stream, line }) => `${stream} ${line}`)
+}
+
+/** What its log holds, in bytes. */
+async function logBytes(container: Container): Promise<number> {
+  const { size } = await stat(join(fixture.engine.root, 'containers', container.id, 'log'))
+  return size
+}
+
+/** A number, once it has stayed as it is for a while. */
+async function settled(number: () => Promise<number>): Promise<number> {
+  let [last, since] = [await number(), Date.now()]
+  while (Date.now() - since < kStillMs) {
+    await new Promise((resolve) => setTimeout(resolve, kStillMs / 10))
+    const now = await number()
+    if (now !== last) [last, since] = [now, Date.now()]
+  }
+  return last
 }
 
 test('who starts and attaches in one misses nothing; an input for one ends with it', async (t) => {
@@ -112,16 +132,40 @@ test('megabytes go through input and output, whole', async (t) => {
 test('one who does not read holds the output back, and lets it go on by leaving', async (t) => {
   if (!needsContainers(t)) return
   const { engine, image } = fixture
-  const command = ['sh', '-c', 'read go; seq 300000; echo end >&2']
-  await using container = await Container.start(image, { engine, command, stdin: 'open' })
+  const command = ['sh', '-c', `read go; dd if=/dev/zero bs=64k count=${kChunks} 2>/dev/null; echo end >&2`]
+  for (const leave of ['detach', 'read', 'give up'] as const) {
+    await using container = await Container.start(image, { engine, command, stdin: 'open' })
+    const attachment = await container.attach({ stdin: 'pipe' })
+    attachment.stderr?.resume()
+    attachment.stdin?.write('go\n')
+    await until(() => attachment.stdout.readableLength > 0, 'something to read', 20_000)
+    const held = await settled(() => logBytes(container))
+    // What the launcher puts by, and what the pipe and sockets hold; all of it would be sixteen megabytes.
+    assert.ok(held >= 1024 * 1024 && held < 4 * 1024 * 1024, `${held} bytes have come out`)
+    assert.equal((await container.inspect()).status, 'running')
+    let heard = 0
+    if (leave === 'detach') attachment.detach()
+    else if (leave === 'give up') attachment.stdout.destroy()
+    else attachment.stdout.on('data', (chunk: Buffer) => (heard += chunk.length))
+    assert.equal(await attachment.wait(), leave === 'detach' ? 'detached' : 'ended')
+    await container.wait()
+    assert.ok((await logBytes(container)) >= kChunks * kChunk.length)
+    if (leave === 'read') assert.equal(heard, kChunks * kChunk.length)
+    assert.ok((await logOf(container)).includes('stderr end'))
+  }
+})
+
+test('what was typed reaches the container, also when it was typed just before leaving', async (t) => {
+  if (!needsContainers(t)) return
+  const { engine, image } = fixture
+  const command = ['sh', '-c', 'read go; sleep 0.2; wc -c']
+  await using container = await Container.start(image, { engine, command, stdin: 'once' })
   const attachment = await container.attach({ stdin: 'pipe' })
-  attachment.stdin?.write('go\n')
-  await until(() => attachment.stdout.readableLength > 0, 'something to read', 20_000)
+  const typed = Buffer.concat([Buffer.from('go\n'), kChunk, kChunk, kChunk])
+  await new Promise((resolve) => attachment.stdin?.write(typed, resolve))
   attachment.detach()
-  assert.equal(await attachment.wait(), 'detached')
   await container.wait()
-  const log = await logOf(container)
-  assert.deepEqual([log.length, log.at(-1)], [300_001, 'stderr end'])
+  assert.deepEqual(await logOf(container), [`stdout ${3 * kChunk.length}`])
 })
 
 test('wrong options are refused, and an abort detaches', async (t) => {
