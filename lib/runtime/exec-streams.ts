@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
+import { pipeWhileRead } from '../async/pipe-while-read.ts'
 import type { Native } from '../launcher/native.ts'
 import type { NativeDescriptor } from '../launcher/process-native.ts'
 import type { NormalizedExecOptions } from '../options/exec-options.ts'
+import { copyOut, pipeInto } from './copy-streams.ts'
 import type { PlanDescriptors } from './descriptors.ts'
 import { StreamedOutput } from './output.ts'
-import { copyOut, pipeInto } from './standard-streams.ts'
 import { TerminalInput } from './terminal-input.ts'
 
 /** -1 as the kernel reads it. */
@@ -56,6 +57,11 @@ export class ExecStreams {
       this.#terminal = new this.#native.Descriptor(this.#native.duplicate(terminalFd))
       this.#input = new TerminalInput(this.#native, terminalFd)
       this.stdout = this.#read(terminalFd, this.#options.stdout)
+      // Without a reader the program must not wait for one: once all are closed, the terminal hangs up: SIGHUP, and no more writing.
+      this.#outputs.at(-1)?.once('close', () => {
+        this.#input?.destroy()
+        this.#terminal?.close()
+      })
     }
     const { stdin } = this.#options
     if (this.#input === undefined) return
@@ -114,7 +120,7 @@ export class ExecStreams {
     this.#outputs.push(output)
     if (target === 'pipe') return output
     if (typeof target === 'object') void copyOut(output, target)
-    else if (target === 'inherit') output.pipe(process.stdout, { end: false })
+    else if (target === 'inherit') output.once('close', pipeWhileRead(output, process.stdout))
     else output.resume()
     return null
   }

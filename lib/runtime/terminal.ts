@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
+import { pipeWhileRead } from '../async/pipe-while-read.ts'
 import type { Native } from '../launcher/native.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
+import { copyOut } from './copy-streams.ts'
 import { StreamedOutput } from './output.ts'
 import { followOwnTerminal, makeOwnTerminalRaw } from './own-terminal.ts'
 import { TerminalInput } from './terminal-input.ts'
@@ -25,7 +27,11 @@ export class Terminal {
     this.#input = new TerminalInput(native, fd)
     this.#stream = new StreamedOutput(native, fd)
     this.#ended = new Promise((resolve) => {
-      this.#stream.once('close', resolve)
+      this.#stream.once('close', () => {
+        // Without a reader the program must not wait for one: once both are closed, the terminal hangs up: SIGHUP, and no more writing.
+        this.#input.destroy()
+        resolve()
+      })
     })
     this.#readInto(options, onOverflow)
     this.#feed(options)
@@ -49,8 +55,8 @@ export class Terminal {
 
   #readInto(options: TerminalOptions, onOverflow: () => void): void {
     const { stdout, maxOutputBytes } = options
-    if (stdout === 'inherit') this.#stream.pipe(process.stdout, { end: false })
-    else if (typeof stdout === 'object') this.#stream.pipe(stdout, { end: false })
+    if (stdout === 'inherit') this.#undo.push(pipeWhileRead(this.#stream, process.stdout))
+    else if (typeof stdout === 'object') void copyOut(this.#stream, stdout)
     else
       this.#stream.on('data', (chunk: Buffer) => {
         if (stdout === 'ignore') return

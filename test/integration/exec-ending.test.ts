@@ -195,3 +195,20 @@ eachSetting(fixture, 'a frozen container lets go of who no longer waits', async 
     await until(() => execCgroups(target).length === 0, 'nothing came later')
   })
 })
+
+eachSetting(fixture, 'a terminal that nobody reads any more hangs up', async (setting) => {
+  await inContainer(setting, async ({ spawn }) => {
+    const stdout = new PassThrough()
+    for (const target of ['pipe', stdout] as const) {
+      const program = await spawn(['/bin/sh', '-c', 'while echo line; do :; done'], {
+        tty: true,
+        stdin: 'pipe',
+        stdout: target,
+        timeoutMs: 10_000,
+      })
+      const output = target === 'pipe' ? program.stdout : stdout
+      output?.once('data', () => output.destroy())
+      assert.equal((await program.exited).stopped, undefined)
+    }
+  })
+})

@@ -62,3 +62,15 @@ eachSetting(fixture, 'a terminal works for another user too', async ({ run, kind
   assert.match(stdout, /^\d+:5\r\n$/)
   assert.equal((await run(['/bin/sh', '-c', 'echo ok > /dev/tty'], { tty: true, user })).stdout, 'ok\r\n')
 })
+
+eachSetting(
+  fixture,
+  'a terminal that nobody reads any more hangs up',
+  async ({ image, userns, fixture: { engine } }) => {
+    const stdout = new PassThrough()
+    stdout.once('data', () => stdout.destroy())
+    const options = { engine, userns, tty: true, stdout, reject: false, timeoutMs: 10_000 } as const
+    const { timedOut } = await Container.run(image, ['/bin/sh', '-c', 'while echo line; do :; done'], options)
+    assert.equal(timedOut, false)
+  },
+)
