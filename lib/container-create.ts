@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { StoredContainer } from './containers/container-store.ts'
 import { type CheckedCreateOptions, randomName } from './containers/create-options.ts'
+import { pinNetwork } from './containers/network-join.ts'
 import type { ContainerRecord } from './containers/record.ts'
 import { toOptions } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
@@ -30,7 +31,9 @@ export async function addContainer(
   signal?: AbortSignal,
 ): Promise<StoredContainer> {
   const { containers } = engine
-  const options = normalizeContainerOptions(kept.command, toOptions(kept.options))
+  const network = await pinNetwork(containers, kept.options.network)
+  const recorded = network === undefined ? kept.options : { ...kept.options, network }
+  const options = normalizeContainerOptions(kept.command, toOptions(recorded))
   const check = healthCheckOf(health, image.config)
   const record = {
     formatVersion: 1 as const,
@@ -42,6 +45,7 @@ export async function addContainer(
     volumes: containerVolumes(options, image.config, VolumeStore.newName),
     ...(check && { health: check }),
     ...kept,
+    options: recorded,
   }
   for (let tries = 1; ; tries++) {
     const state = {

@@ -165,8 +165,8 @@ export async function removeStored(
     await waitForEnd(parts, id)
     stored = await containers.settleEndLocked(id)
   }
-  // Whoever recorded an end has removed the cgroup too.
-  if (stored.lastExit === undefined) await removeContainerCgroups([id], (_, remove) => remove())
+  // Whoever recorded an end removes the cgroup too, unless it was killed in between: then nobody else would know of it any more.
+  await removeContainerCgroups([id], (_, remove) => remove())
   await (volumes ? containers.removeWithVolumes(stored) : containers.remove(stored))
 }
 

@@ -30,6 +30,7 @@ import { checkContainerFilters } from './containers/filters.ts'
 import { freezeStored } from './containers/freeze-stored.ts'
 import { readLogs } from './containers/log-reader.ts'
 import type { LogLine } from './containers/log-record.ts'
+import { findNetwork } from './containers/network-join.ts'
 import type { RecordedOptions } from './containers/record.ts'
 import { startStored } from './containers/start-stored.ts'
 import { type Engine, engineOf } from './engine.ts'
@@ -383,7 +384,8 @@ export class Container extends ContainerAttachments {
     const release = source.use()
     try {
       const runtime = await engine.runtime()
-      const outcome = await runWithVolumes(engine.containers.volumes, runtime, source, normalized).catch(
+      const join = await findNetwork(engine.containers, runtime, normalized)
+      const outcome = await runWithVolumes(engine.containers.volumes, runtime, source, normalized, join).catch(
         (error: unknown) => {
           throw engine.closed ? engine.closedError(error) : error
         },

@@ -114,6 +114,7 @@ export type {
 export type { ExecDetachedOptions, ExecOptions, RunningProgram, TerminalSize } from './options/exec-options.ts'
 export type { HealthOptions } from './options/health-options.ts'
 export type { ImageFilters } from './options/image-filters.ts'
+export type { NetworkMode } from './options/network-options.ts'
 export type { PortOption, PublishedPort } from './options/port-options.ts'
 export type { RestartPolicy, RestartPolicyName } from './options/restart-policy.ts'
 export type { HttpCondition, WaitCondition } from './options/wait-options.ts'

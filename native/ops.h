@@ -9,14 +9,14 @@
 #define WHERRY_OPS(X)                       \
   X(clone, 2, 2, 2, 3, 2, false)            \
   X(unshare, 1, 1, 0, 0, 0, false)          \
-  X(setns, 2, 2, 0, 0, 1, false)            \
+  X(setns, 2, 3, 0, 0, 1, false)            \
   X(await, 0, 0, 0, 0, 0, false)            \
   X(pdeathsig, 1, 1, 0, 0, 0, false)        \
   X(dumpable, 1, 1, 0, 0, 0, false)         \
   X(setsid, 0, 0, 0, 0, 0, false)           \
   X(session_keyring, 0, 0, 0, 0, 0, false)  \
   X(propagation, 1, 1, 1, 1, 0, false)      \
-  X(fsmount, 3, 3, 2, 40, 3, false)         \
+  X(fsmount, 3, 4, 2, 40, 3, false)         \
   X(overlay, 4, 4, 4, 4, 3, true)           \
   X(open_tree, 4, 4, 1, 1, 3, false)        \
   X(mount_setattr, 6, 6, 0, 0, 0x21, false) \

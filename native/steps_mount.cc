@@ -102,16 +102,17 @@ WHERRY_STEP(propagation) {
                mount(nullptr, step.text(0).data, nullptr, static_cast<unsigned long>(step.integer(0)), nullptr));
 }
 
-// slot, target slot, attributes; type, target, options…
+// slot, target slot, attributes, 1: stays unattached; type, target, options…
 WHERRY_STEP(fsmount) {
   const char* type = step.text(0).data;
   const char* path = step.text(1).data;
   auto attr = static_cast<uint64_t>(step.integer(2));
-  int target = target_fd(ctx, step.integer(1), path, true);
-  if (target < 0) return target;
+  bool unattached = step.int_count > 3 && step.integer(3) != 0;
+  int target = unattached ? -1 : target_fd(ctx, step.integer(1), path, true);
+  if (target < 0 && !unattached) return target;
   int result;
   int fs = sys_fsopen(type, kFsopenCloexec);
-  if (fs < 0 && errno == ENOSYS) {
+  if (fs < 0 && errno == ENOSYS && !unattached) {
     char options[2048];
     result = join_options(step, 2, options, sizeof options);
     if (result == 0) result = old_mount(ctx, type, target, type, attr, options);
@@ -126,11 +127,11 @@ WHERRY_STEP(fsmount) {
     if (result == 0 && made < 0) result = check(ctx, "fsmount", -1);
     close(fs);
     if (made >= 0) {
-      result = attach(ctx, made, target);
+      if (!unattached) result = attach(ctx, made, target);
       set_slot(ctx, result == 0 ? step.integer(0) : -1, made);
     }
   }
-  close(target);
+  if (target >= 0) close(target);
   return result;
 }
 

@@ -90,10 +90,11 @@ bool is_ptmx(int fd) {
 
 WHERRY_STEP(unshare) { return check(ctx, "unshare", unshare(static_cast<int>(step.integer(0)))); }
 
-// slot of a pidfd or of a namespace's descriptor, namespace flags
+// slot of a pidfd or of a namespace's descriptor, namespace flags, 1: paths stay what they are
 WHERRY_STEP(setns) {
   int result = check(ctx, "setns", setns(slot_fd(ctx, step.integer(0)), static_cast<int>(step.integer(1))));
-  ctx->entered = ctx->entered || result == 0;
+  bool only_network = step.int_count > 2 && step.integer(2) != 0;
+  ctx->entered = ctx->entered || (result == 0 && !only_network);
   return result;
 }
 

@@ -17,6 +17,7 @@ import { startContainer } from '../runtime/start-container.ts'
 import { readBootId } from '../store/container-state.ts'
 import { holdVolumes } from '../volumes/container-volumes.ts'
 import type { ContainerStore, StoredContainer } from './container-store.ts'
+import { findNetwork } from './network-join.ts'
 import { reachOf } from './own-namespaces.ts'
 import type { ContainerRecord, ContainerState } from './record.ts'
 import { optionsOf } from './recorded-options.ts'
@@ -134,6 +135,7 @@ async function startProgram(
       connect: (descriptors, owner) => streams.connect(descriptors, owner),
       descriptors: new PlanDescriptors(runtime.native),
       onSlot,
+      join: await findNetwork(containers, runtime, options),
       place: { id: record.id, scratch: { dir, upper: join(dir, 'upper'), work: join(dir, 'work') } },
       beforeProgram: async (made) => {
         // Before the program runs: whoever is killed from here on leaves a state that tells what there is to look after.

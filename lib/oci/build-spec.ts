@@ -61,6 +61,8 @@ export interface BuildSpecInput {
   cgroupsPath: string | null
   /** `null`: no user namespace. */
   idMap: IdMap | null
+  /** Path of the network namespace to join, with `network: 'container:…'`; without it, the container has one of its own. */
+  networkPath?: string | undefined
   /** Generated files and volumes, to be mounted besides those of the options. */
   extraMounts?: readonly RuntimeMount[]
   /** Picks the filter; for callers that keep earlier answers. @default chooseSeccomp */
@@ -173,7 +175,9 @@ function buildLinux(
     sysctl: buildSysctl(options, idMap !== null),
     resources: buildResources(options, host),
     ...(input.cgroupsPath === null ? {} : { cgroupsPath: input.cgroupsPath }),
-    namespaces: namespaces.map((type) => ({ type })),
+    namespaces: namespaces.map((type) =>
+      type === 'network' && input.networkPath !== undefined ? { type, path: input.networkPath } : { type },
+    ),
     ...(seccomp === undefined ? {} : { seccomp }),
     maskedPaths: [...(options.maskedPaths ?? (options.privileged ? [] : kDefaultMaskedPaths))],
     readonlyPaths: [...(options.readonlyPaths ?? (options.privileged ? [] : kDefaultReadonlyPaths))],
@@ -194,7 +198,7 @@ function namespaceTypes(options: NormalizedContainerOptions, withUser: boolean):
 
 /** Docker's defaults for a network namespace, below the caller's settings: low ports and ping work without capabilities. */
 function buildSysctl(options: NormalizedContainerOptions, hasUserNamespace: boolean): Record<string, string> {
-  if (options.network === 'host') return { ...options.sysctls }
+  if (options.network !== 'none') return { ...options.sysctls }
   const all: Record<string, string> = {
     'net.ipv4.ip_unprivileged_port_start': '0',
     // The kernel refuses a range with ids that the user namespace does not map.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { NormalizedMount, NormalizedVolume } from '../options/container-options.ts'
+import type { NetworkMode } from '../options/network-options.ts'
 import type { RuntimeDevice, RuntimeDeviceRule, RuntimeMount } from './runtime-spec.ts'
 
 /** Paths that are hidden by default: Docker's list. They tell of the host or reach hardware. */
@@ -58,7 +59,7 @@ const kTtyGid = 5
 /** What the default mounts depend on. */
 export interface DefaultMountInput {
   privileged: boolean
-  network: 'none' | 'host'
+  network: NetworkMode
   shmSizeBytes: number
   /** Whether there is a user namespace, and group ids that it maps. */
   hasUserNamespace: boolean

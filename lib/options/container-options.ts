@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Readable, Writable } from 'node:stream'
 import type { SeccompProfile } from '../oci/seccomp-profile.ts'
+import type { NetworkMode } from './network-options.ts'
 import type { NormalizedPort, PortOption } from './port-options.ts'
 
 /** A byte count: a number of bytes, or a string as people write it (`'256m'`, `'1.5g'`; units b, k, m, g, t, powers of 1024). */
@@ -176,8 +177,13 @@ export interface ContainerOptions<E = unknown> {
   sysctls?: Readonly<Record<string, string | number>> | undefined
   /** Lifts capabilities, seccomp, masked and read-only paths. Still inside the user namespace unless `userns: 'host'`. @default false */
   privileged?: boolean | undefined
-  /** `'none'`: loopback only. `'host'`: the host's network. @default 'none' */
-  network?: 'none' | 'host' | undefined
+  /**
+   * `'none'`: loopback only. `'host'`: the host's network. `'container:<name or id>'`: that of another container, which must run when
+   * this one starts: the same loopback and ports, and its `/etc/hosts` and `/etc/resolv.conf`.
+   *
+   * @default 'none'
+   */
+  network?: NetworkMode | undefined
   /**
    * Ports of the container that the host has too: relayed by this process while it runs, taken before it starts.
    *
@@ -281,7 +287,7 @@ export interface NormalizedContainerOptions {
   /** Sorted by key. */
   sysctls: Readonly<Record<string, string>>
   privileged: boolean
-  network: 'none' | 'host'
+  network: NetworkMode
   ports: readonly NormalizedPort[]
   dns: readonly string[]
   extraHosts: readonly { host: string; address: string }[]

@@ -12,6 +12,7 @@ import {
   checkWord,
 } from './checks.ts'
 import type { ContainerOptions, NormalizedContainerOptions } from './container-options.ts'
+import { checkBesideNetwork, checkNetwork, type NetworkMode } from './network-options.ts'
 import { normalizePorts } from './port-options.ts'
 import { normalizeSeccomp } from './seccomp-options.ts'
 
@@ -44,7 +45,8 @@ export const kHostName = /^(?=.{1,64}$)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a
 
 /** Checks the options that say what a container can reach. */
 export function normalizeIsolation(options: ContainerOptions): Isolation {
-  const network = checkWord('network', options.network, ['none', 'host'])
+  const network = checkNetwork(options.network)
+  checkBesideNetwork(network, options)
   const privileged = checkBoolean('privileged', options.privileged, false)
   return {
     userns: checkWord('userns', options.userns, ['auto', 'host']),
@@ -64,8 +66,11 @@ export function normalizeIsolation(options: ContainerOptions): Isolation {
 
 function portsBeside(network: Isolation['network'], value: unknown): Isolation['ports'] {
   const ports = normalizePorts(value)
-  if (network !== 'host' || ports.length === 0) return ports
-  const hint = "with network: 'host' the container's ports are the host's already"
+  if (network === 'none' || ports.length === 0) return ports
+  const hint =
+    network === 'host'
+      ? "with network: 'host' the container's ports are the host's already"
+      : 'publish them with the container that the network belongs to'
   throw new InvalidOptionError('ports', 'none', value, hint)
 }
 
@@ -90,7 +95,7 @@ function normalizePaths(option: string, value: unknown): string[] | null {
   return checkStrings(option, value).map((path, index) => checkAbsolutePath(`${option}[${index}]`, path))
 }
 
-function normalizeSysctls(value: unknown, network: 'none' | 'host'): Record<string, string> {
+function normalizeSysctls(value: unknown, network: NetworkMode): Record<string, string> {
   const entries = Object.entries(checkObject('sysctls', value)).map(([name, setting]): [string, string] => {
     const option = `sysctls.${name}`
     checkSysctlName(option, name, network)
@@ -99,7 +104,7 @@ function normalizeSysctls(value: unknown, network: 'none' | 'host'): Record<stri
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-function checkSysctlName(option: string, name: string, network: 'none' | 'host'): void {
+function checkSysctlName(option: string, name: string, network: NetworkMode): void {
   const dotted = name.replaceAll('/', '.')
   const isNet = dotted.startsWith('net.')
   const isNamespaced =
@@ -113,8 +118,8 @@ function checkSysctlName(option: string, name: string, network: 'none' | 'host')
       hint,
     )
   }
-  if (isNet && network === 'host') {
-    throw new InvalidOptionError(option, "no network settings with network: 'host'", name)
+  if (isNet && network !== 'none') {
+    throw new InvalidOptionError(option, `no network settings with network: '${network}'`, name)
   }
 }
 

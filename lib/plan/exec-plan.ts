@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
 import { encodeAhead } from './encode.ts'
+import { hasNamespace, namespaceFlags } from './namespaces.ts'
 import { type Step, step } from './ops.ts'
-import { hasNamespace, namespaceFlags } from './prepare-plan.ts'
 import { kSlot } from './slots.ts'
 import { execStep, identitySteps, streamSteps, surroundingSteps, terminalStreamSteps } from './start-plan.ts'
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 
 import { kDefaultDevices, kDefaultDevLinks } from '../oci/default-mounts.ts'
-import type { RuntimeMount, RuntimeNamespaceType, RuntimeSpec } from '../oci/runtime-spec.ts'
+import type { RuntimeMount, RuntimeSpec } from '../oci/runtime-spec.ts'
 import { bindSteps } from './bind-steps.ts'
 import { type CgroupView, cgroupMounts } from './cgroup-mounts.ts'
 import { encodeAhead, nulTerminated } from './encode.ts'
+import { joinSteps, makerMountsSys } from './join-network.ts'
 import { kMountAttr, kMountFlag, parseMountWords } from './mount-words.ts'
+import { hasNamespace, joinsNetwork, kCloneFlags, namespaceFlags } from './namespaces.ts'
 import { type Step, step } from './ops.ts'
 import { kSlot } from './slots.ts'
 
@@ -65,6 +67,8 @@ export interface PrepareInput {
   /** cgroup directory on a v2 mount; `null` where there is none. */
   unifiedCgroup: string | null
   cgroupViews: readonly CgroupView[]
+  /** Slot of a pidfd of the container whose network is joined; `null`: none. */
+  networkSlot: number | null
   /** Generated files, by path in the container. */
   etcFiles: Readonly<Record<string, string>>
   root: RootInput
@@ -75,17 +79,6 @@ export interface PrepareInput {
 const kSigkill = 9
 /** O_RDONLY | O_DIRECTORY differs by architecture; without O_DIRECTORY a directory opens just as well. */
 const kOpenDirectory = 0
-
-const kCloneFlags: Readonly<Record<RuntimeNamespaceType, number>> = {
-  mount: 0x20000,
-  cgroup: 0x2000000,
-  uts: 0x4000000,
-  ipc: 0x8000000,
-  user: 0x10000000,
-  pid: 0x20000000,
-  network: 0x40000000,
-  time: 0x80,
-}
 
 /** Mounts that do not depend on the image: they are made ahead of time. */
 export function isStandardMount(mount: RuntimeMount): boolean {
@@ -161,7 +154,9 @@ function namespaceSteps(spec: RuntimeSpec): Step[] {
     step('setsid', 'start a session'),
     step('session_keyring', 'get an own session keyring'),
     step('propagation', 'keep mounts from the host', [propagationFlag(spec)], ['/']),
-    ...(hasNamespace(spec, 'network') ? [step('loopback_up', 'bring the loopback interface up')] : []),
+    ...(hasNamespace(spec, 'network') && !joinsNetwork(spec)
+      ? [step('loopback_up', 'bring the loopback interface up')]
+      : []),
   ]
 }
 
@@ -175,21 +170,10 @@ function letGo(slot: number): Step {
   return step('close', 'let go of the host', [slot])
 }
 
-/** Whether the configuration asks for a new namespace of this type. */
-export function hasNamespace(spec: RuntimeSpec, type: RuntimeNamespaceType): boolean {
-  return spec.linux.namespaces.some((namespace) => namespace.type === type)
-}
-
-/** CLONE_NEW… flags of the configuration's namespaces, as far as they are wanted. */
-export function namespaceFlags(spec: RuntimeSpec, isWanted: (type: RuntimeNamespaceType) => boolean): number {
-  return spec.linux.namespaces
-    .filter(({ type }) => isWanted(type))
-    .reduce((sum, { type }) => sum + kCloneFlags[type], 0)
-}
-
-function makerSteps({ spec, directories, cgroupTasks, unifiedCgroup, mapMode }: PrepareInput): Step[] {
+function makerSteps(input: PrepareInput): Step[] {
+  const { spec, directories, cgroupTasks, unifiedCgroup, mapMode, networkSlot } = input
   const adjust = spec.process.oomScoreAdj
-  const flags = namespaceFlags(spec, (type) => type !== 'ipc')
+  const flags = namespaceFlags(spec, (type) => type !== 'ipc' && !(type === 'network' && joinsNetwork(spec)))
   const maps = [spec.linux.uidMappings, spec.linux.gidMappings].map((ranges) =>
     (ranges ?? []).map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join(''),
   )
@@ -200,6 +184,7 @@ function makerSteps({ spec, directories, cgroupTasks, unifiedCgroup, mapMode }: 
       ? []
       : [step('open', 'open the cgroup', [kSlot.unifiedCgroup, -1, kOpenDirectory, 0], [unifiedCgroup])]),
     ...cgroupTasks.map((path) => step('cgroup_join', `join the cgroup ${path}`, [], [path])),
+    ...(networkSlot === null ? [] : joinSteps(spec, networkSlot)),
     step(
       'clone',
       'create the namespaces',
@@ -259,7 +244,10 @@ function standardMounts(spec: RuntimeSpec, cgroupViews: readonly CgroupView[]): 
       case '/proc':
         return [step('fsmount', 'mount /proc', [kSlot.proc, kSlot.stage, attr], ['proc', 'proc', ...data])]
       case '/sys':
-        return [step('fsmount', 'mount /sys', [kSlot.sys, kSlot.stage, attr], ['sysfs', 'sys', ...data])]
+        if (!makerMountsSys(spec)) {
+          return [step('fsmount', 'mount /sys', [kSlot.sys, kSlot.stage, attr], ['sysfs', 'sys', ...data])]
+        }
+        return [step('move_mount', 'attach /sys', [kSlot.sys, kSlot.stage, 1], ['sys'])]
       case '/sys/fs/cgroup':
         return hasOwnSys(spec) ? cgroupMounts(cgroupViews, attr, kSlot.sys, 'fs/cgroup') : []
       case '/dev':

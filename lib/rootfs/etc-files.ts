@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { isIPv4 } from 'node:net'
+import type { NetworkMode } from '../options/network-options.ts'
 
 /** What the generated files in /etc depend on. */
 export interface EtcFilesInput {
   hostname: string
-  /** Whether the container has a network namespace of its own. */
-  network: 'none' | 'host'
+  /** Which network the container has: anything but `host` is none of the host's. */
+  network: NetworkMode
   /** Address that the host name stands for; `null` without a network. */
   address: string | null
   /** Name servers that replace the host's; may be empty. */

@@ -6,9 +6,10 @@ import { PortRelays } from '../net/port-relay.ts'
 import type { ImageRunConfig } from '../oci/merge-config.ts'
 import { signalName } from '../oci/signals.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
-import { hasNamespace } from '../plan/prepare-plan.ts'
+import { hasNamespace } from '../plan/namespaces.ts'
 import { announce } from './announce.ts'
 import { PlanDescriptors } from './descriptors.ts'
+import type { NetworkJoin } from './network-join.ts'
 import type { Runtime } from './runtime.ts'
 import type { Rootfs } from './slot-factory.ts'
 import { StandardStreams } from './standard-streams.ts'
@@ -33,15 +34,23 @@ const kStartTries = 6
 /** A program that ends sooner than this does not compete with the making of the next slot. */
 const kRefillDelayMs = 20
 
+interface RunParts {
+  readonly image: { rootfs: Rootfs; config: ImageRunConfig }
+  readonly options: NormalizedContainerOptions
+  readonly join: NetworkJoin | undefined
+}
+
 /**
  * Runs a container from start to end and collects its output. The writable layer and the cgroup go in the background.
  *
+ * @param join - the container whose network it shares.
  * @throws what {@link startContainer} throws; `signal.reason` when aborted
  */
 export async function runContainer(
   runtime: Runtime,
   image: { rootfs: Rootfs; config: ImageRunConfig },
   options: NormalizedContainerOptions,
+  join?: NetworkJoin,
 ): Promise<RunOutcome> {
   const started = performance.now()
   options.signal?.throwIfAborted()
@@ -52,7 +61,7 @@ export async function runContainer(
   let relays: PortRelays | undefined
   try {
     if (options.ports.length > 0) relays = await PortRelays.bind(options.ports)
-    const container = await start(runtime, image, options, streams, stop)
+    const container = await start(runtime, { image, options, join }, streams, stop)
     if (container === undefined) return timedOut(started)
     // Nobody else waits for that.
     if (relays !== undefined) void letIn(runtime, relays, container).catch(() => undefined)
@@ -66,8 +75,7 @@ export async function runContainer(
 
 async function start(
   runtime: Runtime,
-  image: { rootfs: Rootfs; config: ImageRunConfig },
-  options: NormalizedContainerOptions,
+  { image, options, join }: RunParts,
   streams: StandardStreams,
   stop: Stop,
 ): Promise<StartedContainer | undefined> {
@@ -77,6 +85,7 @@ async function start(
         rootfs: image.rootfs,
         imageConfig: image.config,
         options,
+        join,
         connect: (descriptors, owner) => streams.connect(descriptors, owner),
         descriptors: new PlanDescriptors(runtime.native),
         onSlot: ({ child }) => stop.arm(() => child.kill(kSigkill)),

@@ -7,6 +7,7 @@ import type { Launcher } from '../launcher/launcher.ts'
 import type { LauncherChild } from '../launcher/launcher-child.ts'
 import type { Native } from '../launcher/native.ts'
 import type { RuntimeSpec } from '../oci/runtime-spec.ts'
+import type { NetworkMode } from '../options/network-options.ts'
 import { overlayLayers } from '../plan/overlay-layers.ts'
 import {
   buildPreparePlan,
@@ -25,6 +26,7 @@ import type { HostContext } from './host-context.ts'
 import { hostRoots, readHostTree } from './host-roots.ts'
 import type { IdMappedMounts } from './id-mapped-mounts.ts'
 import { Limiter } from './limiter.ts'
+import type { NetworkJoin } from './network-join.ts'
 import type { ContainerPlace, Slot } from './slot.ts'
 import { whenThereIsRoom } from './when-there-is-room.ts'
 
@@ -40,7 +42,7 @@ export interface SlotProfile {
   rootfs: Rootfs
   hasUserNamespace: boolean
   privileged: boolean
-  network: 'none' | 'host'
+  network: NetworkMode
   dns: readonly string[]
   extraHosts: readonly { host: string; address: string }[]
   /** Whether a missing cgroup is an error. */
@@ -56,6 +58,16 @@ export interface SlotFactoryParts {
   root: string
   mounts: IdMappedMounts
   readUsers: (rootfs: Rootfs) => Promise<UserFiles>
+}
+
+/** What a slot is made of, besides its profile. */
+interface SlotParts {
+  hostname: string
+  cgroup: Cgroup
+  scratch: Slot['scratch']
+  /** The writable layer is thrown away in the end, and need not be whole on the disk. */
+  volatile: boolean
+  join: NetworkJoin | undefined
 }
 
 const kMaxAtOnce = 12
@@ -85,12 +97,18 @@ export class SlotFactory {
    * Starts a child with the first plan, and waits until it is prepared. On failure nothing is left.
    *
    * @param place - of a container that has one; its writable layer stays.
+   * @param join - the container whose network it shares.
    */
-  make(profile: SlotProfile, place?: ContainerPlace): Promise<Slot> {
-    return this.#limiter.run(() => this.#make(profile, place, 0))
+  make(profile: SlotProfile, place?: ContainerPlace, join?: NetworkJoin): Promise<Slot> {
+    return this.#limiter.run(() => this.#make(profile, place, join, 0))
   }
 
-  async #make(profile: SlotProfile, place: ContainerPlace | undefined, retries: number): Promise<Slot> {
+  async #make(
+    profile: SlotProfile,
+    place: ContainerPlace | undefined,
+    join: NetworkJoin | undefined,
+    retries: number,
+  ): Promise<Slot> {
     const { host, session, readUsers } = this.#parts
     const id = place?.id ?? randomBytes(32).toString('hex')
     const hostname = profile.spec.hostname ?? id.slice(0, 12)
@@ -104,14 +122,14 @@ export class SlotFactory {
     const cgroup = reserved ?? (await host.driver.create(name, { required: profile.needsCgroup }))
     let child: LauncherChild | undefined
     try {
-      child = await this.#clone(profile, hostname, cgroup, scratch, !keepsScratch)
+      child = await this.#clone(profile, { hostname, cgroup, scratch, volatile: !keepsScratch, join })
       await child.prepared
       return { id, hostname, child, scratch, keepsScratch, cgroup, userFiles }
     } catch (error) {
       if (child !== undefined && child.pid !== 0) await child.exited
       this.#remove({ cgroup, scratch, keepsScratch })
       if (reserved === undefined || retries >= kParentRetries || !isParentGone(error)) throw error
-      return await this.#make(profile, place, retries + 1)
+      return await this.#make(profile, place, join, retries + 1)
     }
   }
 
@@ -127,14 +145,7 @@ export class SlotFactory {
     this.#parts.launcher.remove(keepsScratch ? cgroups : [`d${scratch.dir}`, ...cgroups])
   }
 
-  /** @param volatile - the writable layer is thrown away in the end, and need not be whole on the disk. */
-  async #clone(
-    profile: SlotProfile,
-    hostname: string,
-    cgroup: Cgroup,
-    scratch: Slot['scratch'],
-    volatile: boolean,
-  ): Promise<LauncherChild> {
+  async #clone(profile: SlotProfile, { hostname, cgroup, scratch, volatile, join }: SlotParts): Promise<LauncherChild> {
     const { host, launcher, mounts, native } = this.#parts
     const idMapped = profile.hasUserNamespace && !host.idMapping.single
     const descriptors = new PlanDescriptors(native, 0)
@@ -157,7 +168,8 @@ export class SlotFactory {
         ],
         unifiedCgroup: cgroup.unifiedDir ?? null,
         cgroupViews: host.cgroupViews,
-        etcFiles: this.#etcFiles(profile, hostname),
+        etcFiles: this.#etcFiles(profile, hostname, join),
+        networkSlot: join === undefined ? null : descriptors.own(await join.open()),
         root,
         bindsAhead: !privileged,
       }
@@ -229,10 +241,16 @@ export class SlotFactory {
     return { overlays, directories }
   }
 
-  #etcFiles({ network, dns, extraHosts }: SlotProfile, hostname: string): Readonly<Record<string, string>> {
+  #etcFiles(
+    { network, dns, extraHosts }: SlotProfile,
+    hostname: string,
+    join: NetworkJoin | undefined,
+  ): Readonly<Record<string, string>> {
     const { hosts, resolvConf } = this.#parts.host
-    return {
-      ...etcFiles({ hostname, network, address: null, dns, extraHosts, hostHosts: hosts, hostResolvConf: resolvConf }),
-    }
+    const host = { address: null, hostHosts: hosts, hostResolvConf: resolvConf }
+    const own = etcFiles({ hostname, network, dns, extraHosts, ...host })
+    return join === undefined
+      ? { ...own }
+      : { ...etcFiles({ ...join.names, ...host }), '/etc/hostname': own['/etc/hostname'] }
   }
 }

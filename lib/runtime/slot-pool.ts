@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import type { NetworkJoin } from './network-join.ts'
 import type { ContainerPlace, Slot } from './slot.ts'
 import type { SlotFactory, SlotProfile } from './slot-factory.ts'
 import { SlotShelves } from './slot-shelves.ts'
@@ -41,9 +42,9 @@ export class SlotPool {
     return slot
   }
 
-  /** Makes a child for a container that has a place of its own. */
-  make(profile: SlotProfile, place: ContainerPlace): Promise<Slot> {
-    return this.#factory.make(profile, place)
+  /** Makes a child for a container that has a place of its own, or shares a network. */
+  make(profile: SlotProfile, place: ContainerPlace | undefined, join?: NetworkJoin): Promise<Slot> {
+    return this.#factory.make(profile, place, join)
   }
 
   /** Gives back a slot that was not started after all. */

@@ -11,6 +11,7 @@ import { buildStartPlan, splitAtTerminal } from '../plan/start-plan.ts'
 import { type ResolvedUser, resolveUser } from '../rootfs/users.ts'
 import { bindSources, bindsAhead, checkSources } from './bind-sources.ts'
 import type { PlanDescriptors } from './descriptors.ts'
+import type { NetworkJoin } from './network-join.ts'
 import type { Runtime } from './runtime.ts'
 import type { ContainerPlace, Slot } from './slot.ts'
 import type { Rootfs, SlotProfile } from './slot-factory.ts'
@@ -37,6 +38,8 @@ export interface StartRequest {
   onSlot: (slot: Slot) => void
   /** Of a container that outlasts the call. @default a place that goes with the run */
   place?: ContainerPlace
+  /** The container whose network it shares. @default none */
+  join?: NetworkJoin | undefined
   /** Awaited when all is there but the program; where it rejects, nothing starts. */
   beforeProgram?: (slot: Slot, spec: RuntimeSpec) => Promise<void>
 }
@@ -54,18 +57,19 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
   const limits = await limitWrites(runtime, options)
   checkSources(runtime.native, options.mounts)
   const needsCgroup = limits.length > 0 && options.limits === 'strict'
-  const { place } = request
+  const { place, join } = request
+  const isPooled = place === undefined && join === undefined
   const key = slotKey(rootfs, options, needsCgroup)
   const makeProfile = (): SlotProfile => slotProfile(draftSpec(runtime, request), rootfs, options, needsCgroup)
   const slot = await takeSlot(() =>
-    place === undefined ? runtime.pool.take(key, makeProfile) : runtime.pool.make(makeProfile(), place),
+    isPooled ? runtime.pool.take(key, makeProfile) : runtime.pool.make(makeProfile(), place, join),
   )
   let spec: RuntimeSpec
   try {
     const resolved = resolveUser(user, options.groups, slot.userFiles)
     spec = buildSpec(runtime, request, slot.hostname, resolved)
   } catch (error) {
-    if (place === undefined) runtime.pool.putBack(key, slot)
+    if (isPooled) runtime.pool.putBack(key, slot)
     else runtime.pool.discard(slot)
     throw error
   }
@@ -87,7 +91,7 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
     if (ahead.length > 0) await slot.child.start(ahead, descriptors.fds)
     await request.beforeProgram?.(slot, spec)
     await slot.child.start(rest, ahead.length > 0 ? [] : descriptors.fds)
-    return { slot, spec, refill: () => (place === undefined ? runtime.pool.refill(key) : undefined) }
+    return { slot, spec, refill: () => (isPooled ? runtime.pool.refill(key) : undefined) }
   } catch (error) {
     slot.child.kill(kSigkill)
     runtime.pool.discard(slot)
@@ -170,11 +174,11 @@ function draftSpec(runtime: Runtime, request: StartRequest): RuntimeSpec {
 /** The configuration of a container on this host. */
 export function buildSpec(
   runtime: Runtime,
-  request: Pick<StartRequest, 'options' | 'imageConfig'>,
+  request: Pick<StartRequest, 'options' | 'imageConfig' | 'join'>,
   hostname: string,
   user: ResolvedUser,
 ): RuntimeSpec {
-  const { options, imageConfig } = request
+  const { options, imageConfig, join } = request
   const { facts, idMapping } = runtime.host
   const shared = sharesUserNamespace(runtime, options)
   // Without device rules, a node that root makes would reach the host's devices.
@@ -189,6 +193,7 @@ export function buildSpec(
     hostname: options.hostname ?? hostname,
     cgroupsPath: null,
     idMap: shared ? null : idMapping.map,
+    networkPath: join === undefined ? undefined : `/proc/${join.pid}/ns/net`,
     seccomp: runtime.seccomp.choose,
   })
 }

@@ -2,6 +2,7 @@
 import type { ImageRunConfig } from '../oci/merge-config.ts'
 import { containerVolumes } from '../oci/volume-mounts.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
+import type { NetworkJoin } from '../runtime/network-join.ts'
 import { type RunOutcome, runContainer } from '../runtime/run-container.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Rootfs } from '../runtime/slot-factory.ts'
@@ -17,8 +18,9 @@ export async function runWithVolumes(
   runtime: Runtime,
   image: { rootfs: Rootfs; config: ImageRunConfig },
   options: NormalizedContainerOptions,
+  join?: NetworkJoin,
 ): Promise<RunOutcome> {
-  if (options.mounts.every(({ type }) => type !== 'volume')) return runContainer(runtime, image, options)
+  if (options.mounts.every(({ type }) => type !== 'volume')) return runContainer(runtime, image, options, join)
   const { rootfs, config } = image
   const own = options.mounts.filter((mount) => mount.type === 'volume' && mount.source === null)
   const imageConfig = {
@@ -29,5 +31,5 @@ export async function runWithVolumes(
   const user = { rootfs, imageConfig: config, options, volumes }
   const signal = options.signal ?? undefined
   await using held = await holdVolumes(store, async () => runtime, user, signal)
-  return await runContainer(runtime, { rootfs, config: imageConfig }, held.in(options))
+  return await runContainer(runtime, { rootfs, config: imageConfig }, held.in(options), join)
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { type Command, Option } from 'commander'
+import type { NetworkMode } from '../../index.ts'
 import { CliError, kFlagError } from '../errors.ts'
 import { collect, parseDuration, parseInteger, parseNumber, parseSeconds } from './parsers.ts'
 import { addRefusal } from './refusal.ts'
@@ -40,7 +41,7 @@ export interface RunFlags {
   userns?: 'auto' | 'host'
   sysctl?: string[]
   init?: boolean
-  network?: 'none' | 'host'
+  network?: NetworkMode
   publish?: string[]
   dns?: string[]
   addHost?: string[]
@@ -145,7 +146,7 @@ function addIsolationFlags(command: Command): void {
     .option('--security-opt <option>', 'seccomp=FILE or unconfined, no-new-privileges[=false]; repeatable', collect)
     .addOption(new Option('--userns <mode>', 'host: ids inside are ids of the host').choices(['auto', 'host']))
     .option('--sysctl <name=value>', "a kernel setting of the container's own; repeatable", collect)
-    .option('--network <mode>', "none or host; there are no others yet (default: 'none')", parseNetwork)
+    .option('--network <mode>', "none, host or container:NAME; there are no others yet (default: 'none')", parseNetwork)
     .addOption(new Option('--net <mode>').argParser(parseNetwork).hideHelp())
     .option(
       '-p, --publish <[ip:][port:]port[/udp]>',
@@ -156,10 +157,13 @@ function addIsolationFlags(command: Command): void {
     .option('--add-host <name:address>', 'line of /etc/hosts; repeatable', collect)
 }
 
-function parseNetwork(value: string): 'none' | 'host' {
-  if (value === 'none' || value === 'host') return value
-  throw new CliError(`'--network ${value}' is not supported: containers have no network, or the host's.`, {
-    exitCode: kFlagError,
-    hint: '--network host',
-  })
+function parseNetwork(value: string): NetworkMode {
+  if (value === 'none' || value === 'host' || value.startsWith('container:')) return value as NetworkMode
+  throw new CliError(
+    `'--network ${value}' is not supported: containers have no network, the host's or another container's.`,
+    {
+      exitCode: kFlagError,
+      hint: '--network host',
+    },
+  )
 }

@@ -18,7 +18,7 @@ export function normalized(options: ContainerOptions = {}): NormalizedContainerO
 }
 
 /** A configuration as the engine makes it, on a host that does not change. */
-export function specOf(options: NormalizedContainerOptions, hostname = 'box'): RuntimeSpec {
+export function specOf(options: NormalizedContainerOptions, hostname = 'box', networkPath?: string): RuntimeSpec {
   return buildRuntimeSpec({
     options,
     imageConfig: { config: {} },
@@ -26,6 +26,7 @@ export function specOf(options: NormalizedContainerOptions, hostname = 'box'): R
     host: { arch: 'x64', kernel: '6.1.0', boundingCapabilities: kCapabilities, cpus: 4 },
     rootfsPath: '/run/root',
     hostname: options.hostname ?? hostname,
+    networkPath,
     cgroupsPath: null,
     idMap: options.userns === 'auto' ? [{ containerId: 0, hostId: 100_000, size: 65_536 }] : null,
   })
@@ -42,6 +43,7 @@ export function prepareInput(spec: RuntimeSpec, changes: Partial<PrepareInput> =
     cgroupTasks: ['/sys/fs/cgroup/memory/x/tasks'],
     unifiedCgroup: '/sys/fs/cgroup/x',
     cgroupViews: [{ directory: 'memory', type: 'cgroup', options: ['memory'] }],
+    networkSlot: null,
     etcFiles: { '/etc/hostname': 'box\n' },
     root: {
       lowers: ['0/layers/b', '0/layers/a'],

@@ -89,6 +89,23 @@ test('loopback only in a network namespace of its own', () => {
   assert.equal(findStep(build(specOf(normalized({ network: 'host' }))), 'loopback_up'), undefined)
 })
 
+test('the network of another container is entered before there is a user namespace, and /sys mounted there', () => {
+  for (const userns of ['auto', 'host'] as const) {
+    const spec = specOf(normalized({ userns, network: 'container:other' }), 'box', '/proc/7/ns/net')
+    const steps = build(spec, { networkSlot: 3 })
+    const ops = steps.map(({ op }) => op)
+    const clone = ops.indexOf('clone')
+    const ahead = steps.slice(0, clone)
+    assert.deepEqual(findStep(ahead, 'setns')?.integers, [3, 0x40000000, 1])
+    assert.deepEqual(findStep(ahead, 'close')?.integers, [3])
+    assert.equal(Number(steps[clone]?.integers[0]) & 0x40000000, 0)
+    assert.equal(findStep(steps, 'loopback_up'), undefined)
+    assert.equal(findStep(ahead, 'fsmount', 'sysfs') !== undefined, userns === 'auto')
+    assert.equal(findStep(steps.slice(clone), 'fsmount', 'sysfs') !== undefined, userns === 'host')
+    assert.equal(native.checkPlan(encodePlan(steps)), undefined)
+  }
+})
+
 test('mounts follow the host only when a bind mount asks for it', () => {
   const flags = (propagation: 'rprivate' | 'rslave' | 'rshared') => {
     const spec = specOf(normalized({ mounts: [{ type: 'bind', source: '/srv', target: '/srv', propagation }] }))
