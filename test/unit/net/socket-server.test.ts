@@ -17,7 +17,7 @@ class FakePeer {
   readonly closed: number[] = []
   /** Code of the error that sending ends in. */
   failure: string | undefined
-  #listener: Listener = () => undefined
+  readonly #listener: Listener = () => undefined
 
   server(): SocketServer {
     const listen = (listener: Listener): void => {
