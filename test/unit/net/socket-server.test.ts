@@ -17,7 +17,7 @@ class FakePeer {
   readonly closed: number[] = []
   /** Code of the error that sending ends in. */
   failure: string | undefined
-  readonly #listener: Listener = () => undefined
+  #listener: Listener = () => undefined
 
   server(): SocketServer {
     const listen = (listener: Listener): void => {
