@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { MessagePort } from 'node:worker_threads'
+import type { FileType } from '../layer/file-types.ts'
 import type { LayerLimits } from '../layer/limits.ts'
 import type { PackedError } from '../layer/worker-protocol.ts'
 
@@ -11,7 +12,7 @@ export interface OwnerAndMode {
   readonly mode?: number | undefined
 }
 
-export type ContainerFileType = 'file' | 'directory' | 'symlink' | 'char-device' | 'block-device' | 'fifo' | 'socket'
+export type ContainerFileType = FileType
 
 /** What {@link Container.stat} tells. */
 export interface ContainerFileStatus {

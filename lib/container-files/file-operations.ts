@@ -2,6 +2,7 @@
 import { posix } from 'node:path'
 import { SyscallError } from '../errors.ts'
 import { isNativeError } from '../launcher/fs-native.ts'
+import { fileTypeOf } from '../layer/file-types.ts'
 import { removeTree } from '../layer/remove-tree.ts'
 import type {
   ContainerDirectoryEntry,
@@ -14,15 +15,6 @@ import type { RemoteFs } from './remote-fs.ts'
 
 type Job<K extends FileJob['kind']> = Extract<FileJob, { kind: K }>
 
-const kTypes: ReadonlyMap<number, ContainerFileType> = new Map([
-  [0o100000, 'file'],
-  [0o040000, 'directory'],
-  [0o120000, 'symlink'],
-  [0o020000, 'char-device'],
-  [0o060000, 'block-device'],
-  [0o010000, 'fifo'],
-  [0o140000, 'socket'],
-])
 const kReadBytes = 1024 * 1024
 const kErrno = { EINVAL: 22, EFBIG: 27, ENOENT: 2, EISDIR: 21, ENOTDIR: 20 } as const
 
@@ -55,7 +47,7 @@ export function withFd<T>(fs: Pick<RemoteFs, 'close'>, fd: number, use: (fd: num
 }
 
 export function typeOf(mode: number): ContainerFileType {
-  return kTypes.get(mode & 0o170000) ?? 'file'
+  return fileTypeOf(mode) ?? 'file'
 }
 
 export function statFile(fs: RemoteFs, { path, followSymlinks }: Job<'stat'>): ContainerFileStatus {

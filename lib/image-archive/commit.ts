@@ -79,19 +79,13 @@ async function addImage(store: Store, options: CommitOptions, layer: PackedLayer
   const below = parent === undefined ? [] : [...blobsOf(parent), ...parent.config.rootfs.diff_ids]
   const own: Digest[] = layer === undefined ? [] : [layer.packed.digest, layer.packed.diffId]
   const digests = [...below, ...own, digestOf(documents.manifest), digestOf(documents.config)]
-  const letGo = await store.images.keep(digests, signal)
-  try {
+  return await store.keeping(digests, signal, async () => {
     if (layer !== undefined) {
       await addLayer(store, layer, signal)
       await store.blobs.adopt(layer.path, layer.packed.digest)
     }
-    const image = await store.images.add({ ...documents, references: options.references })
-    await letGo()
-    return image
-  } catch (error) {
-    store.sweepSoon(letGo)
-    throw error
-  }
+    return await store.images.add({ ...documents, references: options.references })
+  })
 }
 
 async function addLayer(store: Store, layer: PackedLayer, signal: AbortSignal | undefined): Promise<void> {

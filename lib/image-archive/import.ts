@@ -85,17 +85,11 @@ async function addImage(
   const { info } = layer
   const documents = makeDocuments(layer, options)
   const digests = [info.digest, info.diffId, digestOf(documents.manifest), digestOf(documents.config)]
-  const letGo = await store.images.keep(digests, options.signal)
-  try {
+  return await store.keeping(digests, options.signal, async () => {
     await store.layers.publish(layer.dir, info)
     await store.blobs.adopt(layer.path, info.digest)
-    const image = await store.images.add({ ...documents, references: options.references })
-    await letGo()
-    return image
-  } catch (error) {
-    store.sweepSoon(letGo)
-    throw error
-  }
+    return await store.images.add({ ...documents, references: options.references })
+  })
 }
 
 function makeDocuments(

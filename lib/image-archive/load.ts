@@ -133,21 +133,16 @@ class Load {
     const index = source.index === undefined ? [] : [digestOf(source.index)]
     const kept = [...index, ...others.map((blob) => blob.digest)]
     const digests = [digestOf(source.manifest), digestOf(source.config), ...layers, ...kept]
-    const letGo = await this.#store.images.keep(digests, signal)
-    try {
+    const image = await this.#store.keeping(digests, signal, async () => {
       for (const [position, layer] of source.layers.entries()) {
         await this.#layer(layer)
         this.#report('unpacking', { digest: layer.digest, position, count: source.layers.length })
       }
       for (const blob of others) await this.#blob(blob)
-      const image = await this.#store.images.add(source)
-      await letGo()
-      this.#report('done')
-      return image
-    } catch (error) {
-      this.#store.sweepSoon(letGo)
-      throw error
-    }
+      return await this.#store.images.add(source)
+    })
+    this.#report('done')
+    return image
   }
 
   async #layer(layer: LayerSource): Promise<void> {

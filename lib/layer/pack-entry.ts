@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 import { type FsNative, kEntryField, kEntryFields, type NativePath } from '../launcher/fs-native.ts'
 import type { ByteString } from './byte-string.ts'
+import { type FileType, fileTypeOf } from './file-types.ts'
 
-export type EntryKind = 'file' | 'directory' | 'symlink' | 'char-device' | 'block-device' | 'fifo' | 'socket'
+export type EntryKind = FileType
 
 /** An extended attribute; the name is a byte string. */
 export type Xattr = readonly [name: ByteString, value: Buffer]
@@ -34,15 +35,6 @@ export interface FoundEntry {
 }
 
 const kNoBytes = Buffer.alloc(0)
-const kKinds: ReadonlyMap<number, EntryKind> = new Map([
-  [0o100000, 'file'],
-  [0o040000, 'directory'],
-  [0o120000, 'symlink'],
-  [0o020000, 'char-device'],
-  [0o060000, 'block-device'],
-  [0o010000, 'fifo'],
-  [0o140000, 'socket'],
-])
 const kWhiteoutXattrs = ['trusted.overlay.whiteout', 'user.overlay.whiteout']
 const kOpaqueXattrs = ['trusted.overlay.opaque', 'user.overlay.opaque']
 const kRedirections = /^(trusted|user)\.overlay\.(redirect|metacopy)$/
@@ -72,7 +64,7 @@ export class EntryReader {
     const mode = field(kEntryField.mode)
     const targetLength = field(kEntryField.targetLength)
     return {
-      kind: kKinds.get(mode & 0o170000) ?? 'socket',
+      kind: fileTypeOf(mode) ?? 'socket',
       mode: mode & 0o7777,
       uid: field(kEntryField.uid),
       gid: field(kEntryField.gid),

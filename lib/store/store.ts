@@ -237,6 +237,23 @@ export class Store {
     return verifyStore({ layout, native: this.#native, blobs, session: this.session, index: this.#index }, options)
   }
 
+  /**
+   * Keeps content while `work` makes an image of it. What a failure leaves behind is removed in the background.
+   *
+   * @param digests - of the blobs and unpacked layers, also of those that are still to come.
+   */
+  async keeping<T>(digests: readonly Digest[], signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    const letGo = await this.images.keep(digests, signal)
+    try {
+      const result = await work()
+      await letGo()
+      return result
+    } catch (error) {
+      this.sweepSoon(letGo)
+      throw error
+    }
+  }
+
   /** Does {@link sweep} in the background, after `first`. A failure is left to the next sweep. */
   sweepSoon(first?: () => Promise<void>): void {
     const work = async (): Promise<void> => {
