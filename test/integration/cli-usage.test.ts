@@ -19,7 +19,7 @@ test('helps, and says its version', async (t) => {
   const help = await cli.ok('--help')
   const commands =
     'run pull push images rmi tag history inspect save load import search login logout serve-registry ' +
-    'create start stop restart kill pause unpause wait ps logs rename rm exec cp diff commit export attach top stats container'
+    'create start stop restart kill pause unpause wait ps logs rename rm exec cp diff commit export attach top stats container events volume'
   for (const name of commands.split(' ')) assert.match(help, new RegExp(`^ {2}${name} `, 'm'))
   assert.match(await cli.ok('pull', '-h'), /^Usage: wherry pull \[options\] <image>\n/)
   assert.match((await cli.bare([])).stderr, /^Usage: wherry/)
@@ -78,6 +78,13 @@ test('wrong flags and arguments', async (t) => {
     ['cp x:/a y:/b', 1, /between containers is not supported.*\nHint: wherry cp x:\/a - \| wherry cp - y:\/b/],
     ['cp x: b', 1, /not of the form container:path/],
     ['volume prune', 1, /no terminal to ask on/],
+    [
+      'network ls',
+      1,
+      /Docker's 'network' is not supported: containers have no network, or with '--network host' the host's\./,
+    ],
+    ['update --memory 1g x', 1, /Docker's 'update' is not supported: limits are given when a container is made\./],
+    ['container port x', 1, /Docker's 'port' is not supported: 'wherry inspect' shows the ports of a container\./],
     ['volume create -d nfs x', 125, /Docker's '--driver' is not supported/],
     ['container prune', 1, /no terminal to ask on/],
     ['run -P alpine', 125, /Docker's '--publish-all' is not supported/],
