@@ -8,13 +8,14 @@ export interface Belongings {
   mounts: string[]
   cgroups: string[]
   children: string[]
-  /** Processes in another pid namespace than this one: containers, whoever their parent is by now. */
+  /** Processes in another pid namespace than this one: containers, but for those that somebody else on the host looks after. */
   contained: string[]
   descriptors: string[]
   files: string[]
 }
 
-const SETTLE_MS = 3_000
+/** Less than the ten seconds after which prepared children end by themselves: one that nobody ended is to be seen. */
+const SETTLE_MS = 8_000
 const POLL_MS = 20
 
 /**
@@ -40,7 +41,7 @@ export function checkLeftovers(dirs: readonly string[] = []): void {
 
 /**
  * Runs `action` and rejects when it leaves something behind. For leaks inside a file, such as one descriptor a run.
- * Waits up to three seconds for the kernel to finish.
+ * Waits some seconds for the kernel to finish.
  */
 export async function leavesNothing(action: () => Promise<void>, dirs: readonly string[] = []): Promise<void> {
   const before = takeStock(dirs)
@@ -107,9 +108,32 @@ function contained(): string[] {
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
       const namespace = readLink(`/proc/${pid}/ns/pid`)
-      return namespace !== undefined && namespace !== own
+      return namespace !== undefined && namespace !== own && !isOfOthers(pid, own)
     })
     .map((pid) => `${pid} ${commandOf(pid)}`)
+}
+
+/**
+ * Whether a container belongs to somebody else who is there: to another engine such as Docker, or to a launcher whose program
+ * lives and was not started here. What has lost its owner may be ours.
+ */
+function isOfOthers(pid: string, ownNamespace: string | undefined): boolean {
+  const parents: string[] = []
+  for (let at = parentOf(pid); at !== undefined && at !== '0' && !parents.includes(at); at = parentOf(at))
+    parents.push(at)
+  if (parents.includes(String(process.pid))) return false
+  const outside = parents.filter((parent) => readLink(`/proc/${parent}/ns/pid`) === ownNamespace)
+  const [keeper = '1', owner = '1'] = outside
+  if (keeper === '1') return false
+  if (!commandOf(keeper).startsWith('wherry')) return true
+  const isAttendant = (readLines(`/proc/${owner}/cmdline`)[0] ?? '').includes('attendant-process')
+  return commandOf(owner) === commandOf(String(process.pid)) && !isAttendant
+}
+
+function parentOf(pid: string): string | undefined {
+  return readLines(`/proc/${pid}/stat`)[0]
+    ?.replace(/^.*\) /, '')
+    .split(' ')[1]
 }
 
 function commandOf(pid: string): string {

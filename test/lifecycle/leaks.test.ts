@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Many runs in one process leave nothing: neither on the host nor in the memory of the process.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { chmod, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Container } from '../../lib/container.ts'
 import { Engine } from '../../lib/engine.ts'
-import { Image } from '../../lib/image.ts'
-import { checkLeftovers, leavesNothing } from '../helpers/leftovers.ts'
-import { missing } from '../helpers/needs.ts'
-import { makeRootfsDir, needsContainers, packRootfs } from '../integration/rootfs.ts'
+import { useFaultRoot } from '../fault/fault-root.ts'
+import { checkLeftovers, leavesNothing, takeStock } from '../helpers/leftovers.ts'
+import { needsContainers } from '../integration/rootfs.ts'
 
 // V8 has reached the size of its young generation by then.
 const kWarmUpRuns = 500
@@ -25,22 +22,11 @@ const kMaxGrowthBytes = 8 * 1024 * 1024
 /** In each of the windows: 2 KiB a run. */
 const kMaxWindowGrowthBytes = 1024 * 1024
 const kMaxHeapGrowthBytes = 2 * 1024 * 1024
-const kTimeoutMs = 90_000
+const kTimeoutMs = 300_000
 
 checkLeftovers()
 
-const dir = mkdtempSync(join(tmpdir(), 'wherry-leaks-'))
-const root = join(dir, 'root')
-
-before(async () => {
-  await chmod(dir, 0o755)
-  if (missing('root') !== undefined || missing('command:busybox') !== undefined) return
-  const tar = packRootfs(await makeRootfsDir(join(dir, 'rootfs')), join(dir, 'rootfs.tar'))
-  await using engine = await Engine.open({ root })
-  await Image.import(tar, { engine, reference: 'leaks' })
-})
-
-after(() => rm(dir, { recursive: true, force: true }))
+const root = useFaultRoot()
 
 test(`${kRuns} runs leave nothing behind`, { timeout: kTimeoutMs }, async (t) => {
   if (!needsContainers(t)) return
@@ -81,7 +67,7 @@ test(`${kParallel} runs at once leave nothing behind`, { timeout: kTimeoutMs }, 
     await using engine = await Engine.open({ root })
     for (let round = 0; round < 3; round++) {
       const numbers = Array.from({ length: kParallel }, (_, i) => String(i))
-      const results = await Promise.all(numbers.map((n) => Container.run('leaks', ['/bin/echo', n], { engine })))
+      const results = await Promise.all(numbers.map((n) => Container.run('fault', ['/bin/echo', n], { engine })))
       assert.deepEqual(
         results.map(({ stdout }) => stdout.trim()),
         numbers,
@@ -97,13 +83,13 @@ test('failed, timed out and aborted runs leave nothing behind', { timeout: kTime
     await using engine = await Engine.open({ root })
     const sleep = ['/bin/sleep', '100']
     const kinds = [
-      () => Container.run('leaks', ['/bin/false'], { engine }),
-      () => Container.run('leaks', ['/nowhere'], { engine }),
-      () => Container.run('leaks', ['/bin/true'], { engine, user: 'nobody-knows' }),
-      () => Container.run('leaks', ['/bin/true'], { engine, sysctls: { 'net.core.nonsense': 1 } }),
-      () => Container.run('leaks', sleep, { engine, timeoutMs: 20 }),
-      () => Container.run('leaks', sleep, { engine, signal: AbortSignal.timeout(15) }),
-      () => Container.run('leaks', ['/bin/busybox', 'yes'], { engine, maxOutputBytes: 10_000 }),
+      () => Container.run('fault', ['/bin/false'], { engine }),
+      () => Container.run('fault', ['/nowhere'], { engine }),
+      () => Container.run('fault', ['/bin/true'], { engine, user: 'nobody-knows' }),
+      () => Container.run('fault', ['/bin/true'], { engine, sysctls: { 'net.core.nonsense': 1 } }),
+      () => Container.run('fault', sleep, { engine, timeoutMs: 20 }),
+      () => Container.run('fault', sleep, { engine, signal: AbortSignal.timeout(15) }),
+      () => Container.run('fault', ['/bin/busybox', 'yes'], { engine, maxOutputBytes: 10_000 }),
     ]
     for (let round = 0; round < 5; round++) {
       const settled = await Promise.allSettled(kinds.map((run) => run()))
@@ -116,7 +102,7 @@ test('failed, timed out and aborted runs leave nothing behind', { timeout: kTime
 })
 
 async function runMany(engine: Engine, count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await Container.run('leaks', ['/bin/true'], { engine })
+  for (let i = 0; i < count; i++) await Container.run('fault', ['/bin/true'], { engine })
 }
 
 /** Memory after garbage collection, once what runs in the background is done. */
@@ -134,10 +120,11 @@ function mebibytes(bytes: number): string {
   return (bytes / 1024 / 1024).toFixed(1)
 }
 
-/** Every namespace that a process of this host is in, as the kernel names it: `mnt:[4026531841]`. */
+/** Every namespace that a container of ours or a helper of wherry's is in, as the kernel names it: `mnt:[4026531841]`. */
 function listNamespaces(): Set<string> {
   const found = new Set<string>()
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+  const contained = takeStock().contained.map((line) => line.split(' ')[0] ?? '')
+  for (const pid of [...contained, ...helpers()]) {
     for (const type of ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'user', 'uts']) {
       try {
         found.add(readlinkSync(`/proc/${pid}/ns/${type}`))
@@ -152,9 +139,19 @@ function listNamespaces(): Set<string> {
   return found
 }
 
-/** What is new, once the kernel has had two seconds to finish. */
+function helpers(): string[] {
+  return readdirSync('/proc').filter((name) => {
+    try {
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/comm`, 'latin1').startsWith('wherry')
+    } catch {
+      return false
+    }
+  })
+}
+
+/** What is new, once the kernel has had some seconds to finish. */
 async function namespacesLeft(before: ReadonlySet<string>): Promise<string[]> {
-  const deadline = Date.now() + 2_000
+  const deadline = Date.now() + 8_000
   for (;;) {
     const left = [...listNamespaces()].filter((name) => !before.has(name))
     if (left.length === 0 || Date.now() > deadline) return left
