@@ -16,6 +16,18 @@ function onTerminal(t: TestContext, cli: CommandLine, ...args: string[]): PtySes
   return PtySession.start(t, cli.words(...args), cli.env)
 }
 
+/** Types what a shell on a terminal has to do: a new size, Ctrl-C that ends a program and not the shell, and an exit with 7. */
+async function assertShell(session: PtySession): Promise<void> {
+  session.resize(40, 132)
+  session.type('until [ "$(stty size)" = "40 132" ]; do sleep 0.05; done; echo resized\n')
+  await session.shows(/\nresized/)
+  session.type('echo sl""eeping; sleep 100; echo never\n')
+  await session.shows(/\nsleeping/)
+  session.type('\u0003')
+  await session.shows(/\^C/)
+  session.type('exit 7\n')
+}
+
 test('run -it is a shell as if it were here: typing, size, Ctrl-C, exit code', async (t) => {
   if (!needsContainers(t) || !needs(t, 'command:python3')) return
   const cli = await CommandLine.open(t)
@@ -29,14 +41,7 @@ test('run -it is a shell as if it were here: typing, size, Ctrl-C, exit code', a
   // Output is the container's terminal's to process, once.
   session.type('echo x\n')
   await session.shows(/\nx\r\n/)
-  session.resize(40, 132)
-  session.type('until [ "$(stty size)" = "40 132" ]; do sleep 0.05; done; echo resized\n')
-  await session.shows(/\nresized/)
-  session.type('echo sl""eeping; sleep 100; echo never\n')
-  await session.shows(/\nsleeping/)
-  session.type('\u0003')
-  await session.shows(/\^C/)
-  session.type('exit 7\n')
+  await assertShell(session)
   assert.equal(await session.end(), 0)
   assert.match(session.output, /code 7\r\n/)
   assert.doesNotMatch(session.output, /\nnever/)
@@ -53,14 +58,7 @@ test('exec -it is a shell in a container that runs', async (t) => {
   await session.shows(/\/ # /)
   session.type('stty size; tty\n')
   await session.shows(/24 80\r+\n\/dev\/pts\/\d/)
-  session.resize(40, 132)
-  session.type('until [ "$(stty size)" = "40 132" ]; do sleep 0.05; done; echo resized\n')
-  await session.shows(/\nresized/)
-  session.type('echo sl""eeping; sleep 100; echo never\n')
-  await session.shows(/\nsleeping/)
-  session.type('\u0003')
-  await session.shows(/\^C/)
-  session.type('exit 7\n')
+  await assertShell(session)
   assert.equal(await session.end(), 7)
   assert.doesNotMatch(session.output, /\nnever/)
 })

@@ -14,7 +14,7 @@ import { firstLine, linesOf, untilTerm } from '../lifecycle/lasting.ts'
 import { needsContainers, packRootfs, useFixture } from './rootfs.ts'
 
 const fixture = useFixture()
-const kTimeout = { timeout: 30_000 }
+const kTimeout = { timeout: 120_000 }
 
 function create(command: readonly string[] | undefined, options: CreateOptions = {}): Promise<Container> {
   return Container.create(fixture.image, { engine: fixture.engine, command, ...options })
@@ -270,6 +270,15 @@ test('disposal removes, running or not, and twice', kTimeout, async (t) => {
   assert.deepEqual(await Container.list({ engine: fixture.engine, all: true }), [])
 })
 
+function untilRemoved(container: Container): Promise<void> {
+  const isGone = (): Promise<boolean> =>
+    container.inspect().then(
+      () => false,
+      (error: unknown) => error instanceof NotFoundError,
+    )
+  return until(isGone, 'it is removed')
+}
+
 test('a container that is removed by itself', kTimeout, async (t) => {
   if (!needsContainers(t)) return
   const { engine } = fixture
@@ -281,28 +290,14 @@ test('a container that is removed by itself', kTimeout, async (t) => {
       command: ['/bin/sh', '-c', 'echo hello; exit 6'],
     })
     assert.equal((await container.wait()).exitCode, 6)
-    await until(
-      () =>
-        container.inspect().then(
-          () => false,
-          () => true,
-        ),
-      'it is removed',
-    )
+    await untilRemoved(container)
     assert.equal((await container.wait()).exitCode, 6, 'told afterwards too')
     const lasting = await Container.start(fixture.image, { engine, detached, autoRemove: true, command: untilTerm(2) })
     await firstLine(lasting)
     await lasting.restart()
     assert.equal((await lasting.inspect()).status, 'running')
     await lasting.stop({ timeoutMs: 100 })
-    await until(
-      () =>
-        lasting.inspect().then(
-          () => false,
-          () => true,
-        ),
-      'it is removed',
-    )
+    await untilRemoved(lasting)
   }
 })
 

@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { buffer, text } from 'node:stream/consumers'
 import { test } from 'node:test'
-import { Container, type StartOptions } from '../../lib/container.ts'
+import { Container } from '../../lib/container.ts'
 import { InvalidOptionError, SyscallError } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
 import { until } from '../helpers/until.ts'
@@ -14,10 +14,6 @@ import { needsContainers, useFixture } from './rootfs.ts'
 
 const fixture = useFixture()
 const kSleep = ['sleep', '60']
-
-function start(command: readonly string[], options: StartOptions = {}): Promise<Container> {
-  return Container.start(fixture.image, { engine: fixture.engine, command, stopTimeoutMs: 0, ...options })
-}
 
 function portOf(container: Container, index = 0): number {
   return container.ports[index]?.port ?? 0
@@ -30,7 +26,7 @@ function client(port: number): Socket {
 test('a published port leads into the container, with half-closed ends and all bytes', async (t) => {
   if (!needsContainers(t)) return
   const command = ['busybox', 'nc', '-ll', '-p', '7000', '-e', 'cat']
-  await using container = await start(command, { ports: [7000, '127.0.0.1:0:81'], waitFor: { port: 7000 } })
+  await using container = await fixture.start(command, { ports: [7000, '127.0.0.1:0:81'], waitFor: { port: 7000 } })
   assert.deepEqual(
     container.ports.map(({ port, ...rest }) => ({ ...rest, taken: port > 0 })),
     [7000, 81].map((each) => ({ container: each, protocol: 'tcp', host: '127.0.0.1', taken: true })),
@@ -60,7 +56,7 @@ test('a published port leads into the container, with half-closed ends and all b
 
 test('who comes before the container runs waits for it, and a client that breaks off is told of inside', async (t) => {
   if (!needsContainers(t)) return
-  await using container = await start(kSleep, { ports: [80] })
+  await using container = await fixture.start(kSleep, { ports: [80] })
   const sockets: Socket[] = []
   await using _server = await container.expose(80, {
     connection: (socket) => sockets.push(socket.on('error', () => {})),
@@ -75,7 +71,7 @@ test('who comes before the container runs waits for it, and a client that breaks
   socket.resetAndDestroy()
   await broken
   // The same port again, which must be free by then.
-  await using fixed = await start(kSleep, { ports: [{ container: 80, host: await freePort() }] })
+  await using fixed = await fixture.start(kSleep, { ports: [{ container: 80, host: await freePort() }] })
   for (let i = 0; i < 3; i++) await fixed.restart()
 })
 
@@ -86,13 +82,13 @@ test('a port that is taken is an error, and nothing is left', async (t) => {
   const { port } = server.address() as { port: number }
   const ports = [{ container: 80 }, { container: 81, host: port }]
   const taken = { code: 'EADDRINUSE', syscall: 'bind', address: '127.0.0.1', port }
-  await assert.rejects(start(kSleep, { ports }), (error) => error instanceof SyscallError)
-  await assert.rejects(start(kSleep, { ports }), taken)
+  await assert.rejects(fixture.start(kSleep, { ports }), (error) => error instanceof SyscallError)
+  await assert.rejects(fixture.start(kSleep, { ports }), taken)
   await assert.rejects(fixture.run(['true'], { ports }), taken)
   assert.deepEqual(await Container.list({ engine: fixture.engine, all: true }), [])
   server.close()
-  await assert.rejects(start(kSleep, { ports: [80], detached: true }), InvalidOptionError)
-  await assert.rejects(start(kSleep, { ports: [80], network: 'host' }), InvalidOptionError)
+  await assert.rejects(fixture.start(kSleep, { ports: [80], detached: true }), InvalidOptionError)
+  await assert.rejects(fixture.start(kSleep, { ports: [80], network: 'host' }), InvalidOptionError)
   assert.deepEqual(await Container.list({ engine: fixture.engine, all: true }), [])
 })
 

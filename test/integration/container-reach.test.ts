@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 import { buffer, text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
-import { Container, type CreateOptions } from '../../lib/container.ts'
+import { Container } from '../../lib/container.ts'
 import { reachTarget } from '../../lib/container-reach.ts'
 import { ContainerStateError, InvalidOptionError, SyscallError, TimeoutError } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
@@ -17,10 +17,6 @@ const fixture = useFixture()
 
 /** Echoes what it gets, connection after connection. */
 const kEcho = ['busybox', 'nc', '-ll', '-p', '7000', '-e', 'cat']
-
-function start(command: readonly string[], options: CreateOptions = {}): Promise<Container> {
-  return Container.start(fixture.image, { engine: fixture.engine, command, stopTimeoutMs: 0, ...options })
-}
 
 async function connected(container: Container, port: number): Promise<Socket> {
   let socket: Socket | undefined
@@ -38,7 +34,7 @@ async function connected(container: Container, port: number): Promise<Socket> {
 for (const userns of ['auto', 'host'] as const) {
   test(`connect() reaches a server on the loopback of a container (userns ${userns})`, async (t) => {
     if (!needsContainers(t)) return
-    await using container = await start(kEcho, { userns })
+    await using container = await fixture.start(kEcho, { userns })
     const socket = await connected(container, 7000)
     socket.end('hello')
     assert.equal(await text(socket), 'hello')
@@ -53,7 +49,7 @@ for (const userns of ['auto', 'host'] as const) {
 
 test('a refused connection is an error like those of Node', async (t) => {
   if (!needsContainers(t)) return
-  await using container = await start(['sleep', '60'])
+  await using container = await fixture.start(['sleep', '60'])
   await assert.rejects(container.connect(7000), (error) => {
     assert.ok(error instanceof SyscallError)
     const { code, syscall, address, port } = error
@@ -96,7 +92,7 @@ test('connect() refuses what is no port, and a container that does not run', asy
 
 test('connecting can be given up, takes no longer than it may, and ends with the container', async (t) => {
   if (!needsContainers(t)) return
-  const container = await start(['sleep', '60'])
+  const container = await fixture.start(['sleep', '60'])
   const { sockets, container: target } = await reachTarget(fixture.engine, container.id)
   const server = await sockets.get(target)
   // The kernel answers so many, whoever accepts them, and then no more.
@@ -140,7 +136,7 @@ test('connect() reaches a Unix socket by its path, and a server of IPv6 only', a
 
 test('expose() serves into a container, and fetch() gets what is served there', async (t) => {
   if (!needsContainers(t)) return
-  await using container = await start(['sleep', '60'])
+  await using container = await fixture.start(['sleep', '60'])
   await using api = await container.expose(8080, async (request, response) => {
     if (request.url === '/away') response.writeHead(307, { location: 'http://elsewhere.example:8080/' })
     response.end(
@@ -178,7 +174,7 @@ test('expose() serves into a container, and fetch() gets what is served there', 
 
 test('what is exposed ends with the run of its container', async (t) => {
   if (!needsContainers(t)) return
-  await using container = await start(['sleep', '60'])
+  await using container = await fixture.start(['sleep', '60'])
   const api = await container.expose(8080, (_, response) => response.end('here'))
   assert.equal(await (await container.fetch('http://localhost:8080')).text(), 'here')
   const open = await container.connect(8080)
@@ -191,7 +187,7 @@ test('what is exposed ends with the run of its container', async (t) => {
 
 test('programs of a container cannot keep an exposed server busy for ever', async (t) => {
   if (!needsContainers(t)) return
-  await using container = await start(['sleep', '60'])
+  await using container = await fixture.start(['sleep', '60'])
   const { native, sockets, container: target } = await reachTarget(fixture.engine, container.id)
   const limits = { maxConnections: 1, headersTimeoutMs: 50, checkMs: 20 }
   const server = await sockets.get(target)

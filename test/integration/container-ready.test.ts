@@ -16,8 +16,7 @@ import { needsContainers, useFixture } from './rootfs.ts'
 const fixture = useFixture()
 
 function start(script: string, options: StartOptions = {}): Promise<Container> {
-  const command = ['sh', '-ec', script]
-  return Container.start(fixture.image, { engine: fixture.engine, command, stopTimeoutMs: 0, ...options })
+  return fixture.start(['sh', '-ec', script], options)
 }
 
 const kServer = 'busybox httpd -p 127.0.0.1:80 -h /srv; touch /tmp/ready; echo up >&2; echo tick; echo tock; sleep 100'
@@ -59,7 +58,7 @@ test('what does not come in time is an error that tells what was seen', async (t
   const condition: WaitCondition = {
     all: [{ port: 80 }, { exec: ['sh', '-c', 'echo not yet >&2; exit 3'] }, { log: 'starting' }],
   }
-  await assert.rejects(container.waitFor(condition, { timeoutMs: 1000 }), (error) => {
+  await assert.rejects(container.waitFor(condition, { timeoutMs: 3_000 }), (error) => {
     assert.ok(error instanceof TimeoutError)
     assert.match(
       error.message,

@@ -6,7 +6,7 @@ import { chmod, copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
-import { Container, type RunOptions } from '../../lib/container.ts'
+import { Container, type RunOptions, type StartOptions } from '../../lib/container.ts'
 import { Engine } from '../../lib/engine.ts'
 import { Image } from '../../lib/image.ts'
 import type { RunResult } from '../../lib/run-result.ts'
@@ -130,6 +130,11 @@ export class Fixture {
   /** Runs a command in the imported image. */
   run(command: readonly string[] | undefined, options: TextOptions = {}): Promise<RunResult> {
     return Container.run(this.image, command, { engine: this.engine, ...options })
+  }
+
+  /** Starts a container of the imported image that stays, and is killed at once where it is to stop. */
+  start(command: readonly string[], options: StartOptions = {}): Promise<Container> {
+    return Container.start(this.image, { engine: this.engine, command, stopTimeoutMs: 0, ...options })
   }
 
   /** Runs a shell script in the imported image. @returns its standard output */

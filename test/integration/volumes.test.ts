@@ -26,7 +26,7 @@ const sh = (script: string, mounts: MountOptions[], more: object = {}): Promise<
   fixture.sh(script, { mounts, ...more })
 
 /** The test image with a directory of many kinds of files, which it wants as a volume. */
-async function richImage(): Promise<Image> {
+async function richImage(name: string): Promise<Image> {
   const { engine } = fixture
   await using made = await Container.create(fixture.image, {
     engine,
@@ -40,7 +40,7 @@ async function richImage(): Promise<Image> {
   })
   await made.start()
   await made.wait()
-  return await made.commit('rich', { changes: { Volumes: { '/data': {} } } })
+  return await made.commit(name, { changes: { Volumes: { '/data': {} } } })
 }
 
 test('a volume is made, found, listed and removed', async (t) => {
@@ -164,7 +164,7 @@ linked
 test('an empty volume is filled from the image', async (t) => {
   if (!needsContainers(t)) return
   const { engine } = fixture
-  const image = await richImage()
+  const image = await richImage('rich')
   const run = (script: string, mount: MountOptions, more: object = {}): Promise<string> =>
     Container.run(image, ['/bin/sh', '-ec', script], { engine, mounts: [mount], ...more }).then(({ stdout }) => stdout)
   for (const userns of ['auto', 'host'] as const) {
@@ -191,7 +191,7 @@ test('an empty volume is filled from the image', async (t) => {
 test('a volume that an image asks for goes with its container only when that is said', async (t) => {
   if (!needsContainers(t)) return
   const { engine } = fixture
-  const image = await Image.get('rich', { engine })
+  const image = await richImage('rich-asking')
   const command = ['/bin/sh', '-ec', 'echo again >> /data/log; echo mine > /etc/mine']
   const volumes = async (): Promise<string[]> => (await Volume.list({ engine })).map(({ name }) => name)
   await using lasting = await Container.create(image, { engine, command })

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import { loadNative } from '../../../lib/launcher/native.ts'
 import { buildRuntimeSpec } from '../../../lib/oci/build-spec.ts'
 import { kCapabilities } from '../../../lib/oci/capabilities.ts'
 import type { RuntimeSpec } from '../../../lib/oci/runtime-spec.ts'
@@ -8,6 +10,7 @@ import {
   type NormalizedContainerOptions,
   normalizeContainerOptions,
 } from '../../../lib/options/container-options.ts'
+import { encodePlan } from '../../../lib/plan/encode.ts'
 import type { OpName, Step } from '../../../lib/plan/ops.ts'
 import type { PrepareInput } from '../../../lib/plan/prepare-plan.ts'
 import type { StartInput } from '../../../lib/plan/start-plan.ts'
@@ -123,3 +126,12 @@ export const containerOptions: fc.Arbitrary<ContainerOptions> = fc.record(
   },
   { requiredKeys: [] },
 ) as fc.Arbitrary<ContainerOptions>
+
+/** Asserts that a plan comes of the configuration alone, which stays as it is, and that the launcher would take it. */
+export function assertPure(build: (spec: RuntimeSpec) => readonly Step[], spec: RuntimeSpec): void {
+  const before = JSON.stringify(spec)
+  const bytes = encodePlan(build(spec))
+  assert.equal(loadNative().checkPlan(bytes), undefined)
+  assert.deepEqual(encodePlan(build(structuredClone(spec))), bytes)
+  assert.equal(JSON.stringify(spec), before)
+}
