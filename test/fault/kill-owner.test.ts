@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Whoever is killed, and whenever: what belongs to a dead owner is gone within two seconds.
+// Whoever is killed, and whenever: what belongs to a dead owner goes, without anybody's doing.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,8 +10,9 @@ import { assertRepaired, ended, type Owner, remainsOf, startOwner, useFaultRoot 
 
 const kKills = 104
 const kAtOnce = 4
-const kGraceMs = 2_000
-const kTimeoutMs = 120_000
+/** On a busy machine; less than it takes until prepared children end by themselves. */
+const kGraceMs = 8_000
+const kTimeoutMs = 300_000
 
 checkLeftovers()
 const root = useFaultRoot()
@@ -29,7 +30,7 @@ async function gone(owner: Owner, what: string): Promise<number> {
 }
 
 async function running(owner: Owner): Promise<void> {
-  await until(() => owner.output.includes('running'), 'the container runs', 10_000)
+  await until(() => owner.output.includes('running'), 'the container runs')
 }
 
 test(`an owner that is killed at any of ${kKills} instants`, { timeout: kTimeoutMs }, async (t) => {
@@ -43,7 +44,7 @@ test(`an owner that is killed at any of ${kKills} instants`, { timeout: kTimeout
       // One in eight dies while it starts.
       if (turn % 8 === 0) await delay(Math.random() * 300)
       else {
-        await until(() => owner.launcher !== undefined, 'the owner has a launcher', 20_000)
+        await until(() => owner.launcher !== undefined, 'the owner has a launcher')
         await delay(Math.random() * 400)
       }
       assert.equal(owner.child.exitCode, null, owner.output)
@@ -81,7 +82,7 @@ test('owner and launcher killed at once: the containers die, and the next engine
   for (let i = 0; i < 5; i++) {
     const owner = startOwner(root, i % 2 === 0 ? 'one' : 'loop')
     if (i % 2 === 0) await running(owner)
-    else await until(() => owner.launcher !== undefined, 'the owner has a launcher', 20_000).then(() => delay(200))
+    else await until(() => owner.launcher !== undefined, 'the owner has a launcher').then(() => delay(200))
     const { launcher } = owner
     assert.ok(launcher !== undefined)
     process.kill(launcher.pid, 'SIGKILL')

@@ -10,10 +10,12 @@ import { WherryError } from '../../lib/errors.ts'
 import type { RunResult } from '../../lib/run-result.ts'
 import { checkLeftovers, leavesNothing } from '../helpers/leftovers.ts'
 import { until } from '../helpers/until.ts'
+import { within } from '../helpers/within.ts'
 import { needsContainers, processesWith } from '../integration/rootfs.ts'
 import { assertClean, cgroupsOf, read, useFaultRoot } from './fault-root.ts'
 
-const kTimeoutMs = 30_000
+const kTimeoutMs = 120_000
+const kPrepared = 3
 
 checkLeftovers()
 const root = useFaultRoot()
@@ -28,20 +30,6 @@ async function startLong(engine: Engine, marker: string): Promise<{ result: Prom
   await Promise.race([up, result])
   const [pid = ''] = processesWith(marker)
   return { result, pid: Number(pid) }
-}
-
-/** A promise that settles in time, or the test fails instead of hanging. */
-async function within<T>(work: Promise<T>, what: string, timeoutMs = 5_000): Promise<T> {
-  const timer = new AbortController()
-  const late = delay(timeoutMs, undefined, { signal: timer.signal }).then(() => {
-    throw new Error(`not within ${timeoutMs} ms: ${what}`)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    timer.abort()
-    late.catch(() => undefined)
-  }
 }
 
 function childrenOf(pid: number): number[] {
@@ -66,7 +54,7 @@ test('the launcher is killed: runs settle, containers die, the engine says so an
     process.kill(launcher.pid, 'SIGKILL')
     for (const { result } of runs) assert.equal((await within(result, 'the run settles')).killSignal, 'SIGKILL')
     for (const name of ['a', 'b']) {
-      await until(() => processesWith(`launcher-${name}-${process.pid}`).length === 0, 'the container is dead', 2_000)
+      await until(() => processesWith(`launcher-${name}-${process.pid}`).length === 0, 'the container is dead')
     }
     const again = within(Container.run('fault', ['/bin/echo', 'again'], { engine }), 'a run after that settles')
     await assert.rejects(again, (error) => {
@@ -138,18 +126,19 @@ test('the first process of a container is killed from the host', { timeout: kTim
 test('prepared children are killed from the host: the next runs do not notice', { timeout: kTimeoutMs }, async (t) => {
   if (!needsContainers(t)) return
   await leavesNothing(async () => {
-    await using engine = await Engine.open({ root })
+    await using engine = await Engine.open({ root, prepared: kPrepared })
     // Whoever runs a second container is taken to run more.
     for (let i = 0; i < 2; i++) await Container.run('fault', ['/bin/true'], { engine })
-    const { launcher } = await engine.runtime()
+    const { launcher, pool } = await engine.runtime()
+    const prepared = (): number[] => childrenOf(launcher.pid).filter((pid) => pid !== janitorOf(launcher.pid))
     for (let i = 0; i < 3; i++) {
-      const victims = (): number[] => childrenOf(launcher.pid).filter((pid) => pid !== janitorOf(launcher.pid))
-      await until(() => victims().length > 0, 'children are prepared')
-      // Let the others come as well.
-      await delay(150)
-      for (const pid of victims()) process.kill(pid, 'SIGKILL')
-      // The kernel needs a moment, and so does the word of it.
-      await delay(100)
+      await until(() => prepared().length >= kPrepared, 'children are prepared')
+      await within(pool.settle(), 'all that are being made are there')
+      const victims = prepared()
+      for (const pid of victims) process.kill(pid, 'SIGKILL')
+      await until(() => !prepared().some((pid) => victims.includes(pid)), 'the launcher has collected them')
+      // Ends are told in their order: when that of a container of another kind is known, so are those before it.
+      await Container.run('fault', ['/bin/true'], { engine, hostname: `other-${i}` })
       assert.equal((await within(Container.run('fault', ['/bin/echo', 'on'], { engine }), 'a run')).stdout, 'on\n')
     }
   })

@@ -31,7 +31,7 @@ test('the pull after a kill asks only for what is missing', async (t) => {
     return sizes.sort().join() === expected
   }
   await worker.hasBegun()
-  await until(arrived, 'all layers have arrived as far as they will', 20_000)
+  await until(arrived, 'all layers have arrived as far as they will')
   assert.ok(await worker.kill(), 'the pull was interrupted')
   proxy.reset()
   await engine.store.repair()

@@ -17,7 +17,7 @@ import { type Injection, withFaults } from './injection.ts'
 
 type TextOptions = RunOptions & { encoding?: BufferEncoding | undefined }
 
-const kTimeoutMs = 60_000
+const kTimeoutMs = 120_000
 
 checkLeftovers()
 const root = useFaultRoot()
@@ -64,7 +64,7 @@ async function nothingLeft(engine: Engine): Promise<void> {
     ...cgroupsOf(engine.store.session.id),
     ...readdirSync(engine.sessionDir).filter((name) => /^\d+$/.test(name)),
   ]
-  await until(() => left().length === 0, 'nothing is left of the failed start', 2_000).catch((error: unknown) => {
+  await until(() => left().length === 0, 'nothing is left of the failed start').catch((error: unknown) => {
     assert.deepEqual(left(), [], String(error))
   })
 }

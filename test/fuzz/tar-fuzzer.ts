@@ -14,7 +14,7 @@ import { TarMutator } from './tar-mutator.ts'
 
 const kLimits = { ...kDefaultLayerLimits, maxEntries: 1000, maxBytes: 1e9 }
 const kMaxArchiveBytes = 64e6
-const kMaxMs = 5000
+const kMaxMs = 20_000
 const kMaxGrowthBytes = 300e6
 const kNothing = `sha256:${'0'.repeat(64)}`
 

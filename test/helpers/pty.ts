@@ -81,7 +81,7 @@ export class PtySession {
   }
 
   /** Waits until the terminal has shown something. */
-  async shows(pattern: RegExp, timeoutMs = 20_000): Promise<void> {
+  async shows(pattern: RegExp, timeoutMs = 60_000): Promise<void> {
     await until(() => pattern.test(this.#output), `${pattern} in the terminal`, timeoutMs).catch(() => {
       assert.match(this.#output, pattern)
     })

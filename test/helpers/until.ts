@@ -3,11 +3,14 @@ import assert from 'node:assert/strict'
 
 const kPollMs = 10
 
-/** Waits until `condition` holds; fails after `timeoutMs`. For facts of other processes, which nothing here can await. */
+/**
+ * Waits until `condition` holds; fails after `timeoutMs`. For facts of other processes, which nothing here can await.
+ * The time is what a busy machine may take, and says nothing of what is usual.
+ */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  timeoutMs = 5_000,
+  timeoutMs = 30_000,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs
   while (!(await condition())) {

@@ -129,11 +129,7 @@ export class Started {
 
   /** Waits until standard output has something. */
   async prints(pattern: RegExp): Promise<RegExpExecArray> {
-    await until(
-      () => pattern.test(this.stdout) || this.child.exitCode !== null,
-      `${pattern} on standard output`,
-      20_000,
-    )
+    await until(() => pattern.test(this.stdout) || this.child.exitCode !== null, `${pattern} on standard output`)
     const match = pattern.exec(this.stdout)
     assert.ok(match, `${this.stdout}${this.stderr}`)
     return match

@@ -82,7 +82,7 @@ test('a terminal that stays: typing, size, detach keys, several at a time, and f
   const first = heard(attachment.stdout)
   attachment.resize({ rows: 33, columns: 99 })
   attachment.stdin?.write('stty size; echo "he"re\n')
-  await until(() => /33 99\r\nhere\r\n/.test(first.said()), 'an answer', 20_000)
+  await until(() => /33 99\r\nhere\r\n/.test(first.said()), 'an answer')
   // A key that only begins like them goes on.
   attachment.stdin?.write('\u0010x\u0010')
   attachment.stdin?.write('\u0011never typed\n')
@@ -138,7 +138,7 @@ test('one who does not read holds the output back, and lets it go on by leaving'
     const attachment = await container.attach({ stdin: 'pipe' })
     attachment.stderr?.resume()
     attachment.stdin?.write('go\n')
-    await until(() => attachment.stdout.readableLength > 0, 'something to read', 20_000)
+    await until(() => attachment.stdout.readableLength > 0, 'something to read')
     const held = await settled(() => logBytes(container))
     // What the launcher puts by, and what the pipe and sockets hold; all of it would be sixteen megabytes.
     assert.ok(held >= 1024 * 1024 && held < 4 * 1024 * 1024, `${held} bytes have come out`)

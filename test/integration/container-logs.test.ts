@@ -13,7 +13,7 @@ import { firstLine, linesOf } from '../lifecycle/lasting.ts'
 import { needsContainers, useFixture } from './rootfs.ts'
 
 const fixture = useFixture()
-const kTimeout = { timeout: 60_000 }
+const kTimeout = { timeout: 120_000 }
 
 function shell(script: string, options: CreateOptions = {}): Promise<Container> {
   return Container.create(fixture.image, { engine: fixture.engine, command: ['/bin/sh', '-c', script], ...options })

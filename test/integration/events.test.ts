@@ -14,7 +14,7 @@ import { until } from '../helpers/until.ts'
 import { firstLine, untilTerm } from '../lifecycle/lasting.ts'
 import { needsContainers, useFixture } from './rootfs.ts'
 
-const kTimeout = { timeout: 60_000 }
+const kTimeout = { timeout: 120_000 }
 const kProgram = fileURLToPath(new URL('../lifecycle/lasting-process.js', import.meta.url))
 const fixture = useFixture()
 
@@ -137,7 +137,7 @@ test('the end of a container whose owner was killed', kTimeout, async (t) => {
   const owner = spawn(process.execPath, [kProgram, engine.root, 'own', 'attached:attached', 'detached:detached'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
-  await until(() => owner.stdout.read() !== null, 'its containers run', 20_000)
+  await until(() => owner.stdout.read() !== null, 'its containers run')
   const events = engine.events({ filters: { action: 'die' } })
   owner.kill('SIGKILL')
   const first = (await events.next()).value
@@ -166,7 +166,7 @@ test('ends that nobody heard are told by the next one who opens the root', kTime
   const owner = spawn(process.execPath, [kProgram, engine.root, 'own', 'unheard:attached'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
-  await until(() => owner.stdout.read() !== null, 'its container runs', 20_000)
+  await until(() => owner.stdout.read() !== null, 'its container runs')
   const unheard = await Container.get('unheard', { engine })
   owner.kill('SIGKILL')
   await unheard.wait()

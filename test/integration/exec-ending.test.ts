@@ -45,7 +45,7 @@ eachSetting(fixture, 'an abort ends all that the program has started', async (se
 eachSetting(fixture, 'time and output are limited', async (setting) => {
   await inContainer(setting, async ({ exec }) => {
     const mark = nextMark++
-    const late = await exec(['/bin/sh', '-c', bushy(mark)], { timeoutMs: 300 })
+    const late = await exec(['/bin/sh', '-c', bushy(mark)], { timeoutMs: 1_500 })
     assert.deepEqual([late.timedOut, late.killSignal, String(late.stdout)], [true, 'SIGKILL', 'ready\n'])
     assert.deepEqual(processesWith(String(mark)), [])
     const loud = await exec(['/bin/cat', '/dev/zero'], { maxOutputBytes: 1000 })

@@ -19,7 +19,8 @@ import { assertSound, contentOf, needsRegistry, rawManifest, type SeededLarge, s
 
 checkLeftovers()
 
-const kStallMs = 250
+/** So long a healthy registry is never silent, on a busy machine either. */
+const kStallMs = 1_000
 
 interface Setting extends SeededLarge {
   engine: Engine
@@ -89,7 +90,7 @@ test('what does not pass is told, and leaves nothing', async (t) => {
         assert.match(error.message, message)
         return true
       })
-      assert.ok(performance.now() - begun < 20_000)
+      assert.ok(performance.now() - begun < 120_000)
       assert.deepEqual(proxy.unused(), [])
       const struck = proxy.requests.filter((request) => request.method === 'GET' && path.test(request.path))
       const sentBytes = struck.reduce((sum, request) => sum + request.sentBytes, 0)

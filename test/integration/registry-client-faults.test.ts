@@ -88,14 +88,14 @@ test('429 with Retry-After and 500 pass after another attempt, and count as temp
 
 test('a registry that falls silent is a temporary RegistryError after the stall timeout', async (t) => {
   if (!needs(t, 'command:docker-registry')) return
-  const { proxy, client } = await setUp(t, { stallTimeoutMs: 300, retries: 0 })
+  const { proxy, client } = await setUp(t, { stallTimeoutMs: 1_500, retries: 0 })
   const repository = client.repository('still/image')
   const { layer } = await pushTestImage(repository, 'v1')
   for (const afterBytes of [-1, 0, 1000]) {
     proxy.inject({ method: 'GET', fault: { kind: 'stall', afterBytes } })
     await assert.rejects(collect(repository.blob(layer.descriptor)), (error) => {
       assert.ok(error instanceof RegistryError && error.temporary && error.cause instanceof TimeoutError)
-      assert.match(error.message, /no byte came for 300 ms/)
+      assert.match(error.message, /no byte came for 1500 ms/)
       return true
     })
   }

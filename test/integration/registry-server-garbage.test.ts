@@ -17,7 +17,10 @@ import { makeManifest, pushBlob, pushManifest, send, startRegistry } from './reg
 
 checkLeftovers()
 
-/** Collects over and over until `work` has ended, with pauses of up to `pauseMs`. @returns how often, and how many blobs went. */
+/**
+ * Collects over and over until `work` has ended, with pauses of up to `pauseMs`, which become longer: on a slow machine too a push
+ * fits between two collections at last. @returns how often, and how many blobs went.
+ */
 async function collectDuring(
   server: RegistryServer,
   { minAgeMs, pauseMs }: { minAgeMs: number; pauseMs: number },
@@ -33,7 +36,7 @@ async function collectDuring(
   while (!ended) {
     counts.blobs += (await server.collectGarbage({ minAgeMs })).blobs
     counts.times++
-    await delay(random() * pauseMs)
+    await delay(random() * pauseMs * (1 + counts.times / 50))
   }
   await work
   return counts

@@ -36,7 +36,7 @@ test('an address that is taken, or is of another machine', async (t) => {
 })
 
 test('a root in a file system that has no such directories, where Node itself never ends', {
-  timeout: 20_000,
+  timeout: 60_000,
 }, async () => {
   const error = await refusal({ root: '/proc/wherry/registry' })
   assert.equal(error.code, 'ENOENT')

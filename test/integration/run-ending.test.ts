@@ -20,21 +20,21 @@ eachSetting(fixture, 'ends a run after its time', async ({ run, userns, kind }) 
   const marker = `timeout-marker-${kind}-${userns}`
   const script = `: ${marker}; trap "" TERM INT; echo begun; sleep 100 & setsid sleep 100 & wait`
   const started = performance.now()
-  await assert.rejects(run(['/bin/sh', '-c', script], { timeoutMs: 300 }), (error) => {
+  await assert.rejects(run(['/bin/sh', '-c', script], { timeoutMs: 1_500 }), (error) => {
     assert.ok(error instanceof ExitError)
     assert.equal(error.code, 'ERR_TIMEOUT')
     assert.equal(error.timedOut, true)
     assert.equal(error.killSignal, 'SIGKILL')
     assert.equal(error.exitCode === 0, false)
     assert.equal(error.stdout, 'begun\n')
-    assert.match(error.message, /300 ms/)
+    assert.match(error.message, /1500 ms/)
     return true
   })
-  assert.ok(performance.now() - started < 5_000)
+  assert.ok(performance.now() - started < 50_000)
   await isGone(marker)
   const result = await run(['sleep', '100'], { timeoutMs: 100, reject: false })
   assert.deepEqual([result.timedOut, result.killSignal], [true, 'SIGKILL'])
-  assert.ok(result.durationMs >= 90 && result.durationMs < 5_000)
+  assert.ok(result.durationMs >= 90 && result.durationMs < 50_000)
 })
 
 test('a time limit that is not reached changes nothing', async (t) => {
@@ -147,7 +147,8 @@ eachSetting(fixture, 'the first process reaps orphans and passes the exit code o
   assert.equal((await run([probe, 'exit', '42'], { init: true, reject: false })).exitCode, 42)
   // Without init the orphans of a program that does not wait for them stay; with it they are gone.
   const zombies = `${probe} zombie-maker 5 1 >/dev/null & P=$!; until grep -qs "^State:.S" /proc/$P/status; do :; done
-    sleep 0.3; cat /proc/[0-9]*/status 2>/dev/null | grep -c "^State:.Z" || true; kill $P`
+    count() { cat /proc/[0-9]*/status 2>/dev/null | grep -c "^State:.Z" || true; }
+    i=0; while [ "$(count)" != 0 ] && [ $i -lt 100 ]; do i=$((i + 1)); sleep 0.1; done; count; kill $P`
   assert.equal(await sh(zombies, { init: true }), '0\n')
   const killed = await run(['/bin/sh', '-c', 'kill -KILL $$'], { init: true, reject: false })
   assert.equal(killed.exitCode === 137 || killed.killSignal === 'SIGKILL', true, JSON.stringify(killed))

@@ -16,12 +16,17 @@ test('onStart gets the container, which takes signals', async (t) => {
   const stdout = new PassThrough()
   let seen = ''
   let running: RunningContainer | undefined
+  // Which of the two comes first is open.
+  const killOnceReady = (): void => {
+    if (seen === 'ready\n') running?.kill('USR1')
+  }
   stdout.on('data', (chunk: Buffer) => {
     seen += String(chunk)
-    if (seen === 'ready\n') running?.kill('USR1')
+    killOnceReady()
   })
   const onStart = (container: RunningContainer): void => {
     running = container
+    killOnceReady()
   }
   const result = await fixture.run(scripted('on-start-kill'), { onStart, stdout, reject: false })
   assert.equal(seen, 'ready\nasked\n')

@@ -169,7 +169,7 @@ test('a target that is closed while the container writes', async (t) => {
   const result = await fixture.run(['/bin/sh', '-c', 'while echo line; do :; done'], {
     stdout: target,
     reject: false,
-    timeoutMs: 10_000,
+    timeoutMs: 60_000,
   })
   assert.equal(result.timedOut, false)
 })
@@ -216,5 +216,5 @@ eachSetting(fixture, 'ends a run whose output is over the limit', async ({ run, 
 eachSetting(fixture, 'the end of the first process ends the rest, and its output', async ({ sh }) => {
   const started = performance.now()
   assert.equal(await sh('sleep 60 & echo done'), 'done\n')
-  assert.ok(performance.now() - started < 10_000)
+  assert.ok(performance.now() - started < 50_000)
 })

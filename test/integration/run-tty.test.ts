@@ -43,7 +43,7 @@ eachSetting(
       if (!seen.includes('ready') && chunk.includes('ready')) stdin.push('\x03')
       seen += String(chunk)
     })
-    const options = { engine, userns, tty: true, stdin, stdout, reject: false, timeoutMs: 10_000 } as const
+    const options = { engine, userns, tty: true, stdin, stdout, reject: false, timeoutMs: 60_000 } as const
     const { exitCode } = await Container.run(image, ['/bin/sh', '-c', script], options)
     assert.equal(exitCode, 7)
     assert.match(seen, /interrupted/)

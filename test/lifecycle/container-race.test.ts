@@ -16,9 +16,9 @@ const kProgram = fileURLToPath(new URL('./lasting-process.js', import.meta.url))
 checkLeftovers()
 const root = useFaultRoot()
 
-test(`two processes race ${kOperations} operations`, { timeout: 30_000 + kOperations * 100 }, async (t) => {
+test(`two processes race ${kOperations} operations`, { timeout: 60_000 + kOperations * 300 }, async (t) => {
   if (!needsContainers(t)) return
-  const timeoutMs = 20_000 + kOperations * 90
+  const timeoutMs = 50_000 + kOperations * 280
   const racer = (seed: number) =>
     runChild(process.execPath, [kProgram, root, 'race', 'raced', String(kOperations / 2), String(seed)], { timeoutMs })
   const results = await Promise.all([racer(1), racer(2)])

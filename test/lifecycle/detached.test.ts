@@ -15,7 +15,7 @@ import { until } from '../helpers/until.ts'
 import { needsContainers } from '../integration/rootfs.ts'
 import { linesOf } from './lasting.ts'
 
-const kTimeout = { timeout: 60_000 }
+const kTimeout = { timeout: 120_000 }
 const kProgram = fileURLToPath(new URL('./lasting-process.js', import.meta.url))
 
 checkLeftovers()
@@ -33,7 +33,7 @@ async function startOwner(...names: string[]): Promise<{ child: ChildProcess; ow
   child.stdout?.on('data', (chunk: Buffer) => {
     text += chunk.toString()
   })
-  await until(() => text.includes('\n') || child.exitCode !== null, 'the containers run', 20_000)
+  await until(() => text.includes('\n') || child.exitCode !== null, 'the containers run')
   return { child, owned: JSON.parse(text) as Owned }
 }
 

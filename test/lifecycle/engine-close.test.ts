@@ -12,7 +12,7 @@ import { needsContainers, useFixture } from '../integration/rootfs.ts'
 import { firstLine, untilTerm } from './lasting.ts'
 
 const fixture = useFixture()
-const kTimeout = { timeout: 20_000 }
+const kTimeout = { timeout: 60_000 }
 
 test('a run that is under way is told, though a detached container goes on', kTimeout, async (t) => {
   if (!needsContainers(t)) return

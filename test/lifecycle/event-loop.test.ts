@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The process that owns containers stays responsive meanwhile.
 import assert from 'node:assert/strict'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { test } from 'node:test'
+import { closeSync, openSync, readSync } from 'node:fs'
+import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { needsContainers, useFixture } from '../integration/rootfs.ts'
 
@@ -10,6 +10,10 @@ const kRuns = 200
 const kWorkers = 4
 const kResolutionMs = 1
 const kMaxAboveIdleMs = 50
+/** What holds up the loop does so each time; a busy host does now and then. */
+const kAttempts = 4
+
+const kTimeout = { timeout: 240_000 }
 
 const fixture = useFixture()
 
@@ -19,49 +23,72 @@ interface Delay {
   maxMs: number
 }
 
-/** How late timers fire while `work` is under way. */
+/** Nanoseconds for which the main thread was ready and had no processor, on a busy host. @source proc schedstat, kernel documentation */
+function waitedNs(fd: number, buffer: Buffer): number {
+  const length = readSync(fd, buffer, 0, buffer.length, 0)
+  return Number(buffer.toString('latin1', 0, length).split(' ')[1] ?? 0)
+}
+
+/** How late timers fire while `work` is under way, but for what others have kept the processors busy. */
 async function measure(work: () => Promise<unknown>): Promise<Delay> {
-  const histogram = monitorEventLoopDelay({ resolution: kResolutionMs })
-  histogram.enable()
-  await work()
-  histogram.disable()
-  const toMs = (nanoseconds: number): number => nanoseconds / 1e6 - kResolutionMs
-  return { meanMs: toMs(histogram.mean), p99Ms: toMs(histogram.percentile(99)), maxMs: toMs(histogram.max) }
+  const fd = openSync(`/proc/self/task/${process.pid}/schedstat`, 'r')
+  const buffer = Buffer.alloc(128)
+  const delays: number[] = []
+  let last = { atMs: performance.now(), waitedNs: waitedNs(fd, buffer) }
+  const look = (): void => {
+    const now = { atMs: performance.now(), waitedNs: waitedNs(fd, buffer) }
+    delays.push(now.atMs - last.atMs - (now.waitedNs - last.waitedNs) / 1e6 - kResolutionMs)
+    last = now
+  }
+  const timer = setInterval(look, kResolutionMs)
+  try {
+    await work()
+    // What has held up the end of the work counts too.
+    look()
+  } finally {
+    clearInterval(timer)
+    closeSync(fd)
+  }
+  delays.sort((a, b) => a - b)
+  const at = (share: number): number => delays[Math.min(delays.length - 1, Math.floor(delays.length * share))] ?? 0
+  return { meanMs: delays.reduce((sum, ms) => sum + ms, 0) / delays.length, p99Ms: at(0.99), maxMs: at(1) }
 }
 
 function show(name: string, { meanMs, p99Ms, maxMs }: Delay): string {
   return `${name}: mean ${meanMs.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms, longest ${maxMs.toFixed(1)} ms`
 }
 
-test('the event loop is not held up', { timeout: 60_000 }, async (t) => {
+/** Asserts that the loop is not held up while `work` is under way, at one attempt at least. */
+async function assertFree(t: TestContext, name: string, work: () => Promise<unknown>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const idle = await measure(() => delay(1_000))
+    const busy = await measure(work)
+    t.diagnostic(`${show('idle', idle)}; ${show(name, busy)}`)
+    if (busy.p99Ms < idle.p99Ms + kMaxAboveIdleMs) return
+    assert.ok(attempt < kAttempts, `${name} hold up the event loop`)
+  }
+}
+
+test('the event loop is not held up', kTimeout, async (t) => {
   if (!needsContainers(t)) return
   // Loads the code and starts the launcher, once.
   await Promise.all(Array.from({ length: 10 }, () => fixture.run(['/bin/true'])))
-  const idle = await measure(() => delay(1_000))
-  const oneByOne = await measure(async () => {
+  await assertFree(t, `${kRuns} runs one by one`, async () => {
     for (let i = 0; i < kRuns; i++) await fixture.run(['/bin/true'])
   })
-  const atOnce = await measure(() =>
+  await assertFree(t, `${kRuns} runs, ${kWorkers} at once,`, () =>
     Promise.all(
       Array.from({ length: kWorkers }, async () => {
         for (let i = 0; i < kRuns / kWorkers; i++) await fixture.run(['/bin/sh', '-c', 'echo out; echo err >&2'])
       }),
     ),
   )
-  t.diagnostic(show('idle', idle))
-  t.diagnostic(show(`${kRuns} runs one by one`, oneByOne))
-  t.diagnostic(show(`${kRuns} runs, ${kWorkers} at once`, atOnce))
-  assert.ok(oneByOne.p99Ms < idle.p99Ms + kMaxAboveIdleMs)
-  assert.ok(atOnce.p99Ms < idle.p99Ms + kMaxAboveIdleMs)
 })
 
-test('much output does not hold it up either', { timeout: 60_000 }, async (t) => {
+test('much output does not hold it up either', kTimeout, async (t) => {
   if (!needsContainers(t)) return
-  const idle = await measure(() => delay(300))
-  const busy = await measure(async () => {
+  await assertFree(t, '32 MiB of output', async () => {
     const { stdout } = await fixture.run(['/bin/dd', 'if=/dev/zero', 'bs=65536', 'count=512'])
     assert.equal(stdout.length, 512 * 65_536)
   })
-  t.diagnostic(show('32 MiB of output', busy))
-  assert.ok(busy.p99Ms < idle.p99Ms + kMaxAboveIdleMs)
 })

@@ -8,7 +8,7 @@ import { ContainerEndedError, InvalidOptionError } from '../../lib/errors.ts'
 import { until } from '../helpers/until.ts'
 import { needsContainers, processesWith, useFixture } from '../integration/rootfs.ts'
 
-const kTimeout = { timeout: 60_000 }
+const kTimeout = { timeout: 120_000 }
 const fixture = useFixture()
 const kSleep = ['/bin/sleep', '1000']
 
@@ -17,7 +17,7 @@ async function healthOf(container: Container): Promise<ContainerHealth> {
 }
 
 async function becomes(container: Container, status: string): Promise<ContainerHealth> {
-  await until(async () => (await healthOf(container)).status === status, `it is ${status}`, 20_000)
+  await until(async () => (await healthOf(container)).status === status, `it is ${status}`)
   return await healthOf(container)
 }
 
@@ -25,7 +25,9 @@ test('it is starting, healthy and unhealthy by turns, and events tell', kTimeout
   if (!needsContainers(t)) return
   const { engine, image } = fixture
   const events = engine.events({ filters: { action: 'health_status' } })
-  const health = { test: 'cat /well && test -e /well', intervalMs: 50, retries: 2 }
+  // As long as it starts, what fails does not count: writing the file may take longer than two looks.
+  const start = { startPeriodMs: 600_000, startIntervalMs: 50 }
+  const health = { test: 'cat /well && test -e /well', intervalMs: 50, retries: 2, ...start }
   await using container = await Container.start(image, { engine, command: kSleep, health })
   assert.equal((await healthOf(container)).status, 'starting')
   await container.writeFile('/well', 'yes')
@@ -86,7 +88,7 @@ test('a detached container is looked at when its process has gone', kTimeout, as
   await container.waitFor({ healthy: true })
   assert.equal(attendants().length, 1)
   await container.stop({ timeoutMs: 0 })
-  await until(() => attendants().length === 0, 'the attendant ends', 20_000)
+  await until(() => attendants().length === 0, 'the attendant ends')
 })
 
 test('a check that cannot be meant makes no container', async () => {

@@ -9,27 +9,23 @@ import { until } from '../helpers/until.ts'
 import { needsContainers, processesWith, useFixture } from '../integration/rootfs.ts'
 import { linesOf, untilTerm } from './lasting.ts'
 
-const kTimeout = { timeout: 60_000 }
+const kTimeout = { timeout: 240_000 }
 const fixture = useFixture()
 
 const attendants = (): number[] => processesWith(`attendant-process.js\0${fixture.engine.root}`).map(Number)
 
 async function runsAgain(container: Container, pid: number | null): Promise<number> {
   let found: number | null = null
-  await until(
-    async () => {
-      const now = await container.inspect()
-      found = now.status === 'running' && now.pid !== pid ? now.pid : null
-      return found !== null
-    },
-    'it runs again',
-    20_000,
-  )
+  await until(async () => {
+    const now = await container.inspect()
+    found = now.status === 'running' && now.pid !== pid ? now.pid : null
+    return found !== null
+  }, 'it runs again')
   // And not only its process: whoever started it could still be killed before its program is there.
   const starts = (await container.inspect()).restartCount + 1
   const isReady = async (): Promise<boolean> =>
     (await linesOf(container)).filter((line) => line === 'ready').length >= starts
-  await until(isReady, 'its program runs', 20_000)
+  await until(isReady, 'its program runs')
   return found ?? assert.fail()
 }
 
@@ -90,7 +86,7 @@ test('detached: the attendant starts it again, and is started again itself', kTi
       command: untilTerm(),
       restart: 'unless-stopped',
     })
-    await until(() => attendants().length === 1, 'there is an attendant', 20_000)
+    await until(() => attendants().length === 1, 'there is an attendant')
     const [attendant = 0] = attendants()
     for (const fd of ['0', '1', '2']) assert.equal(readlinkSync(`/proc/${attendant}/fd/${fd}`), '/dev/null')
     const first = (await container.inspect()).pid
@@ -111,5 +107,5 @@ test('detached: the attendant starts it again, and is started again itself', kTi
     await container.stop()
     assert.equal((await container.inspect()).status, 'exited')
   }
-  await until(() => attendants().length === 0, 'the attendant ends with its work', 20_000)
+  await until(() => attendants().length === 0, 'the attendant ends with its work')
 })

@@ -210,14 +210,14 @@ async function check(method: Method, state: State, detached: boolean): Promise<v
 for (const detached of [false, true]) {
   for (const method of kMethods) {
     for (const state of kStates) {
-      test(`${method.name}: ${state}${detached ? ', detached' : ''}`, { timeout: 20_000 }, async (t) => {
+      test(`${method.name}: ${state}${detached ? ', detached' : ''}`, { timeout: 60_000 }, async (t) => {
         if (needsContainers(t)) await check(method, state, detached)
       })
     }
   }
 }
 
-test('two engines in one process see the same', { timeout: 20_000 }, async (t) => {
+test('two engines in one process see the same', { timeout: 60_000 }, async (t) => {
   if (!needsContainers(t)) return
   await using container = await make('paused', true)
   await using other = await Engine.open({ root: fixture.engine.root })
@@ -227,7 +227,7 @@ test('two engines in one process see the same', { timeout: 20_000 }, async (t) =
   assert.deepEqual([await stateOf(container), (await container.wait()).exitCode], ['exited', 0])
 })
 
-test('a closed engine refuses', { timeout: 20_000 }, async (t) => {
+test('a closed engine refuses', { timeout: 60_000 }, async (t) => {
   if (!needsContainers(t)) return
   const other = await Engine.open({ root: fixture.engine.root })
   await using container = await make('created', false)

@@ -23,7 +23,7 @@ function startWorker(marker: string): Worker {
   return new Worker(new URL('./worker-thread.js', import.meta.url), { workerData: { root, marker } })
 }
 
-test('an engine in a worker thread', { timeout: 30_000 }, async (t) => {
+test('an engine in a worker thread', { timeout: 120_000 }, async (t) => {
   if (!needsContainers(t)) return
   await leavesNothing(async () => {
     const workers = [startWorker(''), startWorker('')]
@@ -37,7 +37,7 @@ test('an engine in a worker thread', { timeout: 30_000 }, async (t) => {
   })
 })
 
-test('a worker thread that is terminated leaves nothing', { timeout: 30_000 }, async (t) => {
+test('a worker thread that is terminated leaves nothing', { timeout: 120_000 }, async (t) => {
   if (!needsContainers(t)) return
   for (let i = 0; i < 5; i++) {
     await leavesNothing(async () => {
@@ -46,15 +46,15 @@ test('a worker thread that is terminated leaves nothing', { timeout: 30_000 }, a
       const [{ session }] = (await once(worker, 'message')) as [Hello]
       await until(() => processesWith(marker).length > 0, 'the container runs')
       await worker.terminate()
-      await until(() => processesWith(marker).length === 0, 'the container is dead', 2_000)
-      await until(() => cgroupsOf(session).length === 0, 'its cgroups are gone', 2_000)
+      await until(() => processesWith(marker).length === 0, 'the container is dead')
+      await until(() => cgroupsOf(session).length === 0, 'its cgroups are gone')
     })
   }
   await assertRepaired(root)
 })
 
 // A call of the addon that is under way then must neither end the process nor lose what it has opened.
-test('worker threads terminated at any instant leave nothing', { timeout: 60_000 }, async (t) => {
+test('worker threads terminated at any instant leave nothing', { timeout: 240_000 }, async (t) => {
   if (!needsContainers(t)) return
   await leavesNothing(async () => {
     for (let i = 0; i < 12; i++) {
@@ -62,7 +62,7 @@ test('worker threads terminated at any instant leave nothing', { timeout: 60_000
       const [{ session }] = (await once(worker, 'message')) as [Hello]
       await setTimeout(i * 5)
       await worker.terminate()
-      await until(() => cgroupsOf(session).length === 0, 'its cgroups are gone', 2_000)
+      await until(() => cgroupsOf(session).length === 0, 'its cgroups are gone')
     }
   })
   await assertRepaired(root)

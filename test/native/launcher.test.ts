@@ -8,11 +8,12 @@ import { SyscallError } from '../../lib/errors.ts'
 import { Launcher } from '../../lib/launcher/launcher.ts'
 import { LauncherChild } from '../../lib/launcher/launcher-child.ts'
 import { cloneRequest, kMaxInlinePlan } from '../../lib/launcher/messages.ts'
-import { loadNative } from '../../lib/launcher/native.ts'
+import { loadNative, type Native } from '../../lib/launcher/native.ts'
 import { encodePlan, nulTerminated } from '../../lib/plan/encode.ts'
 import { type Step, step } from '../../lib/plan/ops.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { needs } from '../helpers/needs.ts'
+import { until } from '../helpers/until.ts'
 
 checkLeftovers()
 
@@ -188,7 +189,18 @@ test('a child that says that it waits before its pid is told is prepared once th
   const [ours, theirs] = native.socketPair()
   const status = new native.Channel(theirs, () => undefined)
   const pids: number[] = []
-  const child = new LauncherChild(native, ours, [], {
+  let heard = 0
+  // Counts what the child has been told.
+  const Channel = class extends native.Channel {
+    constructor(fd: number, onMessage: (bytes: Buffer | null, fds: number[]) => void) {
+      super(fd, (bytes, fds) => {
+        onMessage(bytes, fds)
+        heard++
+      })
+    }
+  }
+  const counting = Object.assign(Object.create(native) as Native, { Channel })
+  const child = new LauncherChild(counting, ours, [], {
     explain: () => assert.fail('nothing failed'),
     onPid: ({ pid }) => pids.push(pid),
   })
@@ -207,7 +219,7 @@ test('a child that says that it waits before its pid is told is prepared once th
     isPrepared = true
   })
   say(kStatusAwait, 0)
-  await new Promise((resolve) => setTimeout(resolve, 20))
+  await until(() => heard === 1, 'it has been told that it waits')
   assert.equal(isPrepared, false)
   // Above any pid that there can be.
   say(kStatusPid, 2 ** 22 + 1)

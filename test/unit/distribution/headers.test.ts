@@ -51,7 +51,8 @@ test('every quoted value comes back, and no text makes the parser fail or take l
     nextLink(`<${text}`)
     nextLink(`<a>${'; a'.repeat(1e6)}`)
   }
-  assert.ok(performance.now() - start < 2000)
+  // What looks at each character again for each other one takes an hour.
+  assert.ok(performance.now() - start < 30_000)
 })
 
 test('finds the next page among links', () => {

@@ -53,14 +53,17 @@ test('a line of the log', () => {
   }
 })
 
-test('what may be told later is written in its order, by itself, before what comes after it, and when all is settled', async () => {
+test('what may be told later is written in its order, by itself, before what comes after it, and when all is settled', async (t) => {
   const dir = await newDir()
   const log = new EventLog(dir, native)
   const names = async (): Promise<string[]> =>
     (await all(new EventReader(log.files, undefined))).map(({ name }) => name)
+  // As if later never came.
+  const timers = t.mock.method(globalThis, 'setTimeout', () => undefined)
   log.tellLater(numbered('a', 0))
   log.tellLater(numbered('a', 1))
   assert.deepEqual(await names(), [])
+  timers.mock.restore()
   await log.tell(numbered('a', 2))
   assert.deepEqual(await names(), ['0', '1', '2'])
   log.tellLater(numbered('a', 3))
@@ -73,9 +76,9 @@ test('what may be told later is written in its order, by itself, before what com
   await until(async () => (await names()).length === 6, 'it is written by itself')
 })
 
-test('many writers and files: a reader gets all, once, each writer in its order', { timeout: 30_000 }, async () => {
+test('many writers and files: a reader gets all, once, each writer in its order', { timeout: 120_000 }, async () => {
   const dir = await newDir()
-  const writers = Array.from({ length: 4 }, () => new EventLog(dir, native, { maxFileBytes: 4_000 }))
+  const writers = Array.from({ length: 4 }, () => new EventLog(dir, native, { maxFileBytes: 8_000 }))
   const stop = new AbortController()
   const found: LoggedEvent[] = []
   const reading = (async () => {

@@ -93,7 +93,7 @@ test('threads that wait do not keep the process alive', async (t) => {
     await new Unpacker({ idleMs: 600_000 }).unpack(${JSON.stringify(options)})
     console.log('unpacked')`
   const args = ['--input-type=module', '-e', script]
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { timeout: 30_000 })
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { timeout: 120_000 })
   assert.deepEqual([stdout, stderr], ['unpacked\n', ''])
 })
 

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Slot } from '../../../lib/runtime/slot.ts'
 import type { SlotFactory, SlotProfile } from '../../../lib/runtime/slot-factory.ts'
 import { SlotPool, type SlotPoolOptions } from '../../../lib/runtime/slot-pool.ts'
+import { until } from '../../helpers/until.ts'
 
 /** A factory that only counts. Its slots are real enough for a pool, which looks at nothing but `child.ended`. */
 class CountingFactory {
@@ -114,7 +115,7 @@ test('what nobody asks for ends after a while; the next caller starts anew', asy
   pool.refill('a')
   await pool.settle()
   // The pool's timer does not keep a process alive; this one does.
-  for (let i = 0; i < 100 && factory.unmade.length < 2; i++) await sleep(10)
+  await until(() => factory.unmade.length === 2, 'both have ended')
   assert.deepEqual(factory.unmade.sort(), ['2', '3'])
   assert.equal((await pool.take('a', profile)).id, '4')
   await pool.close()
