@@ -8,9 +8,9 @@ import { after, before, test } from 'node:test'
 import { Container, type RunOptions } from '../../lib/container.ts'
 import { Engine } from '../../lib/engine.ts'
 import { Image } from '../../lib/image.ts'
+import { debianMinimal } from '../helpers/debian-services.ts'
 import { checkLeftovers } from '../helpers/leftovers.ts'
 import { type Capability, missing, needs, skipOrFail } from '../helpers/needs.ts'
-import { runChild } from '../helpers/run-child.ts'
 import { needsContainers } from './rootfs.ts'
 
 type TextOptions = RunOptions & { encoding?: BufferEncoding | undefined }
@@ -26,12 +26,13 @@ class Debian {
 
   async make(): Promise<void> {
     this.#dir = await mkdtemp(join(tmpdir(), 'wherry-debian-'))
-    const tar = join(this.#dir, 'debian.tar')
-    this.reason = absent('root', 'overlay', 'command:mmdebstrap') ?? (await bootstrap(tar))
+    this.reason = absent('root', 'overlay', 'command:mmdebstrap')
     if (this.reason !== undefined) return
+    const { path, reason } = await debianMinimal()
+    this.reason = reason
+    if (path === undefined) return
     this.engine = await Engine.open({ root: join(this.#dir, 'root') })
-    this.image = await Image.import(tar, { engine: this.engine, reference: 'debian', config: { Cmd: ['bash'] } })
-    await rm(tar)
+    this.image = await Image.import(path, { engine: this.engine, reference: 'debian', config: { Cmd: ['bash'] } })
   }
 
   async remove(): Promise<void> {
@@ -42,17 +43,6 @@ class Debian {
 
 function absent(...capabilities: Capability[]): string | undefined {
   return capabilities.map(missing).find((reason) => reason !== undefined)
-}
-
-/** Makes the tar. WHERRY_TEST_DEBIAN_TAR names one that is there already. @returns what went wrong, if anything did */
-async function bootstrap(tar: string): Promise<string | undefined> {
-  const ready = process.env.WHERRY_TEST_DEBIAN_TAR
-  const variant = ['--variant=minbase', '--include=procps', '--aptopt=Acquire::Languages "none"', 'bookworm']
-  const { exitCode, stderr } =
-    ready === undefined
-      ? await runChild('mmdebstrap', [...variant, tar], { timeoutMs: 500_000 })
-      : await runChild('cp', [ready, tar])
-  return exitCode === 0 ? undefined : `mmdebstrap failed: ${stderr.trim().slice(-300)}`
 }
 
 const debian = new Debian()
