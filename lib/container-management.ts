@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { StoredContainer } from './containers/container-store.ts'
+import type { ContainerStore, StoredContainer } from './containers/container-store.ts'
 import type { EndParts } from './containers/end-stored.ts'
 import { goesOn, isLive, signalStored, waitForEnd } from './containers/end-stored.ts'
 import type { ContainerFilters } from './containers/filters.ts'
@@ -13,6 +13,7 @@ import type { ContainerStatus } from './containers/record.ts'
 import { optionsIfKnown, optionsOf } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
 import { ContainerStateError, NotFoundError } from './errors.ts'
+import { DirectoryChanges } from './events/directory-changes.ts'
 import { mergeConfig, stopSignalOf } from './oci/merge-config.ts'
 import { checkBoolean, checkMoment, checkNumber, checkObject, checkTimeout } from './options/checks.ts'
 import { kDefaultStopTimeoutMs } from './options/normalize-container-options.ts'
@@ -20,7 +21,7 @@ import type { PublishedPort } from './options/port-options.ts'
 import type { RestartPolicy } from './options/restart-policy.ts'
 import type { RunUsage } from './run-result.ts'
 import { removeContainerCgroups } from './runtime/dead-cgroups.ts'
-import { pause } from './store/lock.ts'
+import { kStateFile } from './store/container-state.ts'
 
 /** Options of {@link Container.list}. */
 export interface ContainerListOptions {
@@ -117,8 +118,6 @@ export interface ContainerInspection extends ContainerExit {
 }
 
 const kSigkill = 9
-/** Who waits for one that is started again looks so often whether it has been. */
-const kRestartPollMs = 50
 const kEnded: readonly ContainerStatus[] = ['created', 'exited']
 
 /** What ends containers and waits for them. */
@@ -183,12 +182,22 @@ export async function waitStored(
     for (;;) {
       const stored = await waitForEnd(endParts(engine), id, { signal })
       if (!goesOn(stored)) return stored
-      await pause(kRestartPollMs, signal)
+      await untilRestarted(containers, id, signal)
     }
   } catch (error) {
     const remembered = error instanceof NotFoundError ? containers.remembered(id) : undefined
     if (remembered === undefined) throw error
     return remembered
+  }
+}
+
+/** Waits until a container that is about to be started again has been, or will not be. */
+async function untilRestarted(containers: ContainerStore, id: string, signal: AbortSignal | undefined): Promise<void> {
+  const changes = new DirectoryChanges(containers.directory(id), (name) => name === kStateFile)
+  try {
+    while ((await containers.read(id)).state.status === 'restarting') await changes.next(signal)
+  } finally {
+    changes.close()
   }
 }
 

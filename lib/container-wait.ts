@@ -4,11 +4,12 @@ import { endParts } from './container-management.ts'
 import { reachTarget } from './container-reach.ts'
 import type { StoredContainer } from './containers/container-store.ts'
 import { isLive, waitForEnd } from './containers/end-stored.ts'
-import { readHealth } from './containers/health-file.ts'
+import { isOfHealth, readHealth } from './containers/health-file.ts'
 import { readLogs } from './containers/log-reader.ts'
 import type { LogLine } from './containers/log-record.ts'
 import type { Engine } from './engine.ts'
 import { ContainerStateError } from './errors.ts'
+import { DirectoryChanges } from './events/directory-changes.ts'
 import { connectInContainer } from './net/connect.ts'
 import { httpStatus } from './net/http-status.ts'
 import { checkObject, checkTimeout } from './options/checks.ts'
@@ -99,6 +100,7 @@ function probesOf(engine: Engine, stored: StoredContainer): WaitProbes {
       const { exit, stderr } = await execInContainer(await engine.runtime(), await execTarget.find(), options)
       return { exitCode: exit.exitCode, output: stderr.toString('utf8').trim().split('\n').at(-1) ?? '' }
     },
+    healthChanges: () => new DirectoryChanges(engine.containers.directory(id), isOfHealth),
     async health() {
       return (await readHealth(engine.containers.directory(id), await engine.containers.read(id)))?.status
     },

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { withTimeLimit } from '../async/deadline.ts'
 import { allowManyListeners } from '../async/many-listeners.ts'
 import { orAborted } from '../async/or-aborted.ts'
 import { ContainerStateError, NotFoundError } from '../errors.ts'
@@ -113,20 +114,18 @@ async function endsInTime(
   { record, state }: StoredContainer,
   { timeoutMs, signal }: StopSettings,
 ): Promise<boolean> {
-  const stopping = new AbortController()
-  const stop = (): void => stopping.abort()
-  const timer = setTimeout(stop, timeoutMs)
-  signal?.addEventListener('abort', stop, { once: true })
+  const late = new Error('time is up')
   try {
-    await waitForEnd(parts, record.id, { signal: stopping.signal, pid: state.pid })
+    await withTimeLimit(
+      timeoutMs,
+      () => late,
+      signal,
+      (limit) => waitForEnd(parts, record.id, { signal: limit, pid: state.pid }),
+    )
     return true
   } catch (error) {
-    if (!stopping.signal.aborted) throw error
-    signal?.throwIfAborted()
+    if (error !== late) throw error
     return false
-  } finally {
-    clearTimeout(timer)
-    signal?.removeEventListener('abort', stop)
   }
 }
 

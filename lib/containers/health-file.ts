@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
 import { join } from 'node:path'
 import { isErrno, writeFileAtomic } from '../store/atomic.ts'
+import { kStateFile } from '../store/container-state.ts'
 import { readIfThere } from '../store/files.ts'
 import type { StoredContainer } from './container-store.ts'
 import { type HealthState, newHealth, parseHealth } from './health-state.ts'
 
 const kFile = 'health.json'
+
+/** Whether a file of a container's directory says something of its health: its state says which run that is of. */
+export function isOfHealth(name: string): boolean {
+  return name === kFile || name === kStateFile
+}
 
 /** Health of a container's last run; `undefined` where it has no check or never ran. */
 export async function readHealth(dir: string, { record, state }: StoredContainer): Promise<HealthState | undefined> {

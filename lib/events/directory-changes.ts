@@ -8,13 +8,16 @@ const kPollMs = 500
 /** Tells that something may have changed in a directory. Keeps the process alive, as whoever waits for it expects. */
 export class DirectoryChanges {
   readonly #dir: string
+  readonly #concerns: (name: string) => boolean
   readonly #timer: NodeJS.Timeout
   #watcher: FSWatcher | undefined
   #changed = false
   #wake = (): void => {}
 
-  constructor(dir: string) {
+  /** @param concerns - whether a change of a file in it is told; all are unless it is given. */
+  constructor(dir: string, concerns: (name: string) => boolean = () => true) {
     this.#dir = dir
+    this.#concerns = concerns
     this.#timer = setInterval(() => this.#onPoll(), kPollMs)
     this.#watch()
   }
@@ -48,7 +51,10 @@ export class DirectoryChanges {
 
   #watch(): void {
     try {
-      const watcher = watch(this.#dir, () => this.#onChange())
+      const watcher = watch(this.#dir, (_, name) => {
+        // Without a name it may be any.
+        if (name === null || this.#concerns(name)) this.#onChange()
+      })
       watcher.on('error', () => {
         watcher.close()
         if (this.#watcher === watcher) this.#watcher = undefined

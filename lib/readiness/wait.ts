@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { withTimeLimit } from '../async/deadline.ts'
 import { withLinkedSignal } from '../async/linked-signal.ts'
 import { orAborted } from '../async/or-aborted.ts'
 import { ContainerEndedError, TimeoutError } from '../errors.ts'
@@ -22,20 +23,24 @@ export async function waitForCondition(
   condition: NormalizedCondition,
   { timeoutMs, signal }: WaitSettings,
 ): Promise<void> {
-  const controller = new AbortController()
+  const over = new AbortController()
   const seen = new Map<NormalizedCondition, string>()
   const what = `Waiting for ${condition.label} of container ${probes.name}`
   const timeout = new Error('time is up')
-  const timer = setTimeout(() => controller.abort(timeout), timeoutMs)
+  const watcher = new Watcher(probes, seen, over.signal)
   try {
-    await withLinkedSignal(signal, controller, () => hold(new Watcher(probes, seen, controller.signal), condition))
+    await withTimeLimit(
+      timeoutMs,
+      () => timeout,
+      signal,
+      (limit) => withLinkedSignal(limit, over, () => hold(watcher, condition)),
+    )
   } catch (error) {
     if (error !== timeout) throw error
     throw new TimeoutError(what, timeoutMs, await describe(probes, seen))
   } finally {
-    clearTimeout(timer)
     // The container's end may still be waited for.
-    controller.abort(new Error('nobody waits any more'))
+    over.abort(new Error('nobody waits any more'))
   }
 }
 

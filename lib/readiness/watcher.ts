@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 import { setTimeout as delay } from 'node:timers/promises'
+import { withTimeLimit } from '../async/deadline.ts'
 import type { LogLine } from '../containers/log-record.ts'
 import { ConflictError, type ContainerEnd, ContainerEndedError, ContainerStateError } from '../errors.ts'
+import type { DirectoryChanges } from '../events/directory-changes.ts'
 import type { NormalizedConnectTarget } from '../options/reach-options.ts'
 import type { NormalizedCondition } from '../options/wait-options.ts'
 
@@ -20,6 +22,8 @@ export interface WaitProbes {
   exec(command: readonly string[], signal: AbortSignal): Promise<{ exitCode: number | null; output: string }>
   /** @returns `undefined` where there is no health check. */
   health(): Promise<string | undefined>
+  /** Tells when that may have changed. */
+  healthChanges(): Pick<DirectoryChanges, 'next' | 'close'>
   lastLines(): Promise<readonly string[]>
 }
 
@@ -71,7 +75,21 @@ export class Watcher {
           return exitCode === 0 || `exit code ${exitCode}${output === '' ? '' : ` (${output})`}`
         })
       case 'healthy':
-        return await this.#poll(condition, kFirstPauseMs, async () => await this.#health())
+        return await this.#healthy(condition)
+    }
+  }
+
+  async #healthy(condition: Simple): Promise<void> {
+    // Before the first look, so that no change comes between that and the next.
+    const changes = this.#probes.healthChanges()
+    try {
+      await this.#tryUntil(
+        condition,
+        () => this.#health(),
+        (signal) => changes.next(signal),
+      )
+    } finally {
+      changes.close()
     }
   }
 
@@ -102,10 +120,19 @@ export class Watcher {
   }
 
   /** Tries again and again. @param attempt - says whether it holds, or what was seen instead. */
-  async #poll(
+  #poll(condition: Simple, pauseMs: number, attempt: (signal: AbortSignal) => Promise<true | string>): Promise<void> {
+    let wait = pauseMs
+    return this.#tryUntil(condition, attempt, async (signal) => {
+      await delay(wait, undefined, { signal })
+      wait = Math.min(wait * 2, Math.max(pauseMs, kLongestPauseMs))
+    })
+  }
+
+  /** @param next - waits until it is worth trying again. */
+  async #tryUntil(
     condition: Simple,
-    pauseMs: number,
     attempt: (signal: AbortSignal) => Promise<true | string>,
+    next: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
     let isOver = false
     const note = (): void => {
@@ -113,32 +140,26 @@ export class Watcher {
     }
     // Also where it has been removed: whoever asks again hears of that.
     const over = this.#probes.ended(this.signal).then(note, note)
-    for (let wait = pauseMs; !isOver; wait = Math.min(wait * 2, Math.max(pauseMs, kLongestPauseMs))) {
+    while (!isOver) {
       const outcome = await this.#try(attempt)
       if (outcome === true) return
       this.#seen.set(condition, outcome)
-      await Promise.race([delay(wait, undefined, { signal: this.signal }).catch(() => undefined), over])
+      await Promise.race([next(this.signal).catch(() => undefined), over])
       this.signal.throwIfAborted()
     }
     throw await this.#endedError(condition)
   }
 
   async #try(attempt: (signal: AbortSignal) => Promise<true | string>): Promise<true | string> {
-    const limit = new AbortController()
-    const timer = setTimeout(() => limit.abort(new Error(`no answer within ${kAttemptMs} ms`)), kAttemptMs)
-    const stop = (): void => limit.abort(this.signal.reason)
-    this.signal.addEventListener('abort', stop, { once: true })
+    const late = (): Error => new Error(`no answer within ${kAttemptMs} ms`)
     try {
-      return await attempt(limit.signal)
+      return await withTimeLimit(kAttemptMs, late, this.signal, attempt)
     } catch (error) {
       this.signal.throwIfAborted()
       if (error instanceof ConflictError) throw error
       // It has ended, which the loop sees; or it is paused, and goes on some day.
       if (error instanceof ContainerStateError) return `it is ${error.state}`
       return error instanceof Error ? error.message : String(error)
-    } finally {
-      clearTimeout(timer)
-      this.signal.removeEventListener('abort', stop)
     }
   }
 

@@ -4,6 +4,9 @@ import { isDigest } from '../oci/digest.ts'
 import { restartSchema } from '../options/restart-policy.ts'
 import { readJson } from './json.ts'
 
+/** Name of the file of a container's directory that holds its state. */
+export const kStateFile = 'state.json'
+
 /** The fields of `containers/<id>/state.json` that the store itself reads; the rest passes through unchanged. */
 const containerStateSchema = v.looseObject({
   status: v.string(),
