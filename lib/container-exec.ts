@@ -15,6 +15,7 @@ export class ExecTargetFinder {
   readonly #id: string
   #known: ExecTarget | undefined
   #stored: StoredContainer | undefined
+  #renames = 0
 
   constructor(engine: Engine, id: string) {
     this.#engine = engine
@@ -24,8 +25,11 @@ export class ExecTargetFinder {
   /** @throws {ContainerStateError} when it does not run. @throws {NotFoundError} */
   async find(): Promise<ExecTarget> {
     const { native } = await this.#engine.runtime()
-    if (this.#known !== undefined && isRunning(native, this.#known)) return this.#known
-    this.#stored = await this.#engine.containers.read(this.#id)
+    const { containers } = this.#engine
+    const { renames } = containers
+    if (this.#known !== undefined && this.#renames === renames && isRunning(native, this.#known)) return this.#known
+    this.#stored = await containers.read(this.#id)
+    this.#renames = renames
     const { record, state } = this.#stored
     const { pid, startTimeTicks, status, name } = state
     // A frozen container would freeze what joins it, and whoever waits for that.

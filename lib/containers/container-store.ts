@@ -41,6 +41,7 @@ export class ContainerStore {
   /** Containers whose ends this process is about to tell. */
   readonly #isSessionAlive: IsSessionAlive
   #isClosing = false
+  #renames = 0
   readonly #settling = new Map<string, Promise<unknown>>()
 
   constructor(store: Store, native: StoreNative) {
@@ -76,12 +77,18 @@ export class ContainerStore {
     }
   }
 
+  /** How many containers this engine has renamed: whoever remembers one looks at its name again when this has changed. */
+  get renames(): number {
+    return this.#renames
+  }
+
   /** Gives a container another name. Its lock must be held. @throws {ConflictError} when another one has it. */
   async rename(id: string, name: string): Promise<void> {
     await using _names = await this.#store.lock('containers')
     await this.#checkName(name, id)
     const stored = await this.settleEndLocked(id)
     await this.write(id, { ...stored.state, name })
+    this.#renames++
     await this.tell({ ...stored, state: { ...stored.state, name } }, 'rename', { oldName: stored.state.name })
   }
 

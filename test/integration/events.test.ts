@@ -82,6 +82,23 @@ test('the life of a container, as two engines hear it', kTimeout, async (t) => {
   }
 })
 
+test('what programs in a container do is told by the name that it has by then', kTimeout, async (t) => {
+  if (!needsContainers(t)) return
+  const { engine, image } = fixture
+  const since = new Date()
+  const container = await Container.start(image, { engine, name: 'first', command: untilTerm(0) })
+  await firstLine(container)
+  await container.exec(['/probe', 'exit', '0'])
+  const other = await Container.get(container.id, { engine })
+  await other.rename('second')
+  await container.exec(['/probe', 'exit', '0'])
+  await container.remove({ force: true })
+  const names: string[] = []
+  const filters = { action: 'exec_die', container: container.id }
+  for await (const { name } of engine.events({ since, until: new Date(), filters })) names.push(name)
+  assert.deepEqual(names, ['first', 'second'])
+})
+
 test('events that were told before, up to a moment', kTimeout, async (t) => {
   if (!needsContainers(t)) return
   const { engine, image } = fixture
