@@ -10,6 +10,7 @@ import { Container } from '../../lib/container.ts'
 import { InvalidOptionError, SyscallError } from '../../lib/errors.ts'
 import { Image } from '../../lib/image.ts'
 import { until } from '../helpers/until.ts'
+import { CommandLine } from './cli-fixtures.ts'
 import { needsContainers, useFixture } from './rootfs.ts'
 
 const fixture = useFixture()
@@ -73,6 +74,21 @@ test('who comes before the container runs waits for it, and a client that breaks
   // The same port again, which must be free by then.
   await using fixed = await fixture.start(kSleep, { ports: [{ container: 80, host: await freePort() }] })
   for (let i = 0; i < 3; i++) await fixed.restart()
+})
+
+test('the command line tells which ports lead into a container', async (t) => {
+  if (!needsContainers(t)) return
+  await using container = await fixture.start(kSleep, { name: 'harbour', ports: [7000, '127.0.0.1:0:53/udp'] })
+  const cli = new CommandLine(fixture.dir)
+  const [tcp, udp] = [portOf(container), portOf(container, 1)]
+  assert.equal(await cli.ok('port', 'harbour'), `7000/tcp -> 127.0.0.1:${tcp}\n53/udp -> 127.0.0.1:${udp}\n`)
+  assert.equal(await cli.ok('port', container.id.slice(0, 12), '7000'), `127.0.0.1:${tcp}\n`)
+  assert.equal(await cli.ok('container', 'port', 'harbour', '53/udp'), `127.0.0.1:${udp}\n`)
+  assert.deepEqual(await cli.json('port', 'harbour', '--json'), container.ports)
+  await cli.fails(['port', 'harbour', '53'], 1, /No port of the host leads to 53\/tcp .*\n.*7000\/tcp, 53\/udp/)
+  await cli.fails(['port', 'harbour', 'x'], 125, /'x' is no port of a container/)
+  await container.stop()
+  assert.equal(await cli.ok('port', 'harbour'), '')
 })
 
 test('a port that is taken is an error, and nothing is left', async (t) => {

@@ -15,6 +15,7 @@ import { addExport } from './export.ts'
 import { addInspect } from './inspect.ts'
 import { addLifecycle } from './lifecycle.ts'
 import { addLogs } from './logs.ts'
+import { addPort } from './port.ts'
 import { addPs } from './ps.ts'
 import { addRename, addRm } from './rm.ts'
 import { addRun } from './run.ts'
@@ -23,7 +24,6 @@ import { addTop } from './top.ts'
 
 /** Commands of Docker's for containers that wherry has not. */
 const kMissing: readonly (readonly [name: string, reason: string])[] = [
-  ['port', "'wherry inspect' shows the ports of a container"],
   ['update', 'limits are given when a container is made'],
 ]
 const kMissingElsewhere: readonly (readonly [name: string, reason: string])[] = [
@@ -38,7 +38,7 @@ export function addContainers(parent: Command, cli: Cli): void {
   addLifecycle(parent, cli)
   addPs(parent, cli)
   for (const add of [addLogs, addRename, addRm, addExec, addCp, addDiff, addCommit, addExport]) add(parent, cli)
-  for (const add of [addAttach, addTop, addStats]) add(parent, cli)
+  for (const add of [addAttach, addTop, addStats, addPort]) add(parent, cli)
   for (const [name, reason] of kMissing) addMissingCommand(parent, name, reason)
 }
 
