@@ -91,11 +91,14 @@ async function enter({ runtime }: FileServerParts, stored: StoredContainer): Pro
   const pidfd = await openFirstProcess(native, state)
   if (pidfd === undefined) return undefined
   const descriptors = new PlanDescriptors(native, 0)
-  const [ours, theirs] = native.fileSocket()
+  let ours: number | undefined
   try {
+    const pidfdSlot = descriptors.own(pidfd)
+    const pair = native.fileSocket()
+    ours = pair[0]
     const plan = buildServePlan({
-      pidfdSlot: descriptors.own(pidfd),
-      socketSlot: descriptors.own(theirs),
+      pidfdSlot,
+      socketSlot: descriptors.own(pair[1]),
       hasUserNamespace: hasUserNamespace(host, record),
       setsGroups: host.idMapping.mode !== 'deny',
     })
@@ -112,7 +115,7 @@ async function enter({ runtime }: FileServerParts, stored: StoredContainer): Pro
     }
     return serverOf(runtime, child, ours, async () => watch.close())
   } catch (error) {
-    native.close(ours)
+    if (ours !== undefined) native.close(ours)
     throw error
   } finally {
     descriptors.close()

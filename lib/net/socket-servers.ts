@@ -88,12 +88,15 @@ export class SocketServers {
     const pidfd = await openFirstProcess(native, target)
     if (pidfd === undefined) throw endedError(target.name)
     const descriptors = new PlanDescriptors(native, 0)
-    const [ours, theirs] = native.socketPair()
+    let ours: number | undefined
     let server: SocketServer | undefined
     try {
+      const pidfdSlot = descriptors.own(pidfd)
+      const pair = native.socketPair()
+      ours = pair[0]
       const plan = buildServeSocketsPlan({
-        pidfdSlot: descriptors.own(pidfd),
-        socketSlot: descriptors.own(theirs),
+        pidfdSlot,
+        socketSlot: descriptors.own(pair[1]),
         hasUserNamespace: target.hasUserNamespace,
         hasNetworkNamespace: target.hasNetworkNamespace,
         seesFiles,
@@ -105,8 +108,8 @@ export class SocketServers {
       this.#endWith(pidfd, server, onEnd)
       return server
     } catch (error) {
-      if (server === undefined) native.close(ours)
-      else await server.end()
+      if (server !== undefined) await server.end()
+      else if (ours !== undefined) native.close(ours)
       throw (await processStatus(target.pid)) === undefined ? endedError(target.name) : error
     } finally {
       descriptors.close()

@@ -36,14 +36,16 @@ export async function serveStopped(runtime: Runtime, files: FilesOf): Promise<{ 
   const { native, pool } = runtime
   const { slot, spec } = await prepareSlot(runtime, files)
   const descriptors = new PlanDescriptors(native)
-  const [ours, theirs] = native.fileSocket()
+  let ours: number | undefined
   try {
-    descriptors.own(theirs)
+    const pair = native.fileSocket()
+    ours = pair[0]
+    descriptors.own(pair[1])
     const binds = bindSources(runtime, descriptors, spec)
     await slot.child.start(buildServeStoppedPlan(spec, binds, files.readOnly), descriptors.fds)
     return { slot, socket: ours }
   } catch (error) {
-    native.close(ours)
+    if (ours !== undefined) native.close(ours)
     slot.child.kill(kSigkill)
     pool.discard(slot)
     throw error

@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises'
 import { type TestContext, test } from 'node:test'
 import { Container, type CreateOptions } from '../../lib/container.ts'
 import { Image } from '../../lib/image.ts'
+import { leavesNothing } from '../helpers/leftovers.ts'
 import { needs } from '../helpers/needs.ts'
 import { needsContainers, useFixture } from './rootfs.ts'
 
@@ -56,6 +57,18 @@ async function listTar(stream: Readable, ...flags: string[]): Promise<string> {
 function tarOf(...args: string[]): Readable {
   return spawn('tar', args, { stdio: ['ignore', 'pipe', 'inherit'] }).stdout
 }
+
+both('nothing is left where this process has no descriptor for who serves the files', async (container, _, t) => {
+  const { native } = await fixture.engine.runtime()
+  await container.stat('/')
+  await leavesNothing(async () => {
+    t.mock.method(native, 'fileSocket', () => {
+      throw Object.assign(new Error('no more'), { code: 'EMFILE', syscall: 'socketpair' })
+    })
+    await assert.rejects(container.stat('/'), { code: 'EMFILE' })
+    t.mock.restoreAll()
+  })
+})
 
 both('files are written and read, with owner and mode', async (container, running) => {
   const binary = Buffer.from(Array.from({ length: 3_000_000 }, (_, i) => (i * 7) & 0xff))
