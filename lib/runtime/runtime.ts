@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { OneATurn } from '../async/one-a-turn.ts'
 import { FileThreads } from '../container-files/file-threads.ts'
 import { explainFailure } from '../host/explain.ts'
 import { Launcher } from '../launcher/launcher.ts'
@@ -36,6 +37,8 @@ export class Runtime {
   readonly mounts: IdMappedMounts
   readonly pool: SlotPool
   readonly seccomp: SeccompCache
+  /** Of the event loop, for what is done once for each container and takes a while. */
+  readonly turns = new OneATurn()
   /** Threads that work on files of containers. */
   readonly fileThreads = new FileThreads()
   readonly execs: Execs
@@ -63,7 +66,16 @@ export class Runtime {
     this.execs = new Execs(native, launcher, { enabled: options.prepared > 0, idleMs: kIdleMs })
     this.sockets = new SocketServers(native, launcher, host.idMapping.mode !== 'deny')
     const readUsers = (rootfs: Rootfs): Promise<UserFiles> => this.#readUsers(rootfs)
-    const parts = { native, launcher, session: store.session, host, root: store.root, mounts, readUsers }
+    const parts = {
+      native,
+      launcher,
+      session: store.session,
+      host,
+      root: store.root,
+      mounts,
+      readUsers,
+      turns: this.turns,
+    }
     this.pool = new SlotPool(new SlotFactory(parts), { size: options.prepared, idleMs: kIdleMs })
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import type { OneATurn } from '../async/one-a-turn.ts'
 import type { Cgroup } from '../cgroup/driver.ts'
 import { SyscallError } from '../errors.ts'
 import type { Launcher } from '../launcher/launcher.ts'
@@ -58,6 +59,7 @@ export interface SlotFactoryParts {
   root: string
   mounts: IdMappedMounts
   readUsers: (rootfs: Rootfs) => Promise<UserFiles>
+  turns: OneATurn
 }
 
 /** What a slot is made of, besides its profile. */
@@ -122,6 +124,7 @@ export class SlotFactory {
     const cgroup = reserved ?? (await host.driver.create(name, { required: profile.needsCgroup }))
     let child: LauncherChild | undefined
     try {
+      await this.#parts.turns.next()
       child = await this.#clone(profile, { hostname, cgroup, scratch, volatile: !keepsScratch, join })
       await child.prepared
       return { id, hostname, child, scratch, keepsScratch, cgroup, userFiles }

@@ -66,6 +66,7 @@ export async function startContainer(runtime: Runtime, request: StartRequest): P
   )
   let spec: RuntimeSpec
   try {
+    await runtime.turns.next()
     const resolved = resolveUser(user, options.groups, slot.userFiles)
     spec = buildSpec(runtime, request, slot.hostname, resolved)
   } catch (error) {
