@@ -57,21 +57,25 @@ const Zlib& zlib() {
 }  // namespace
 
 Sha256::Sha256() : context_(crypto().ok() ? crypto().new_context() : nullptr) {
-  if (context_ == nullptr || crypto().init(context_, crypto().sha256(), nullptr) == 1) return;
-  crypto().free_context(context_);
+  if (context_ != nullptr && crypto().init(context_, crypto().sha256(), nullptr) != 1) give_up();
+}
+
+Sha256::~Sha256() { give_up(); }
+
+void Sha256::give_up() {
+  if (context_ != nullptr) crypto().free_context(context_);
   context_ = nullptr;
 }
 
-Sha256::~Sha256() {
-  if (context_ != nullptr) crypto().free_context(context_);
+void Sha256::update(const uint8_t* bytes, size_t length) {
+  if (context_ != nullptr && crypto().update(context_, bytes, length) != 1) give_up();
 }
-
-void Sha256::update(const uint8_t* bytes, size_t length) { crypto().update(context_, bytes, length); }
 
 std::string Sha256::hex() {
   unsigned char bytes[64] = {};
   unsigned length = 0;
-  crypto().final(context_, bytes, &length);
+  if (context_ != nullptr && (crypto().final(context_, bytes, &length) != 1 || length != kSha256Bytes)) give_up();
+  if (context_ == nullptr) return "";
   std::string text;
   for (size_t i = 0; i < kSha256Bytes; i++) {
     text += "0123456789abcdef"[bytes[i] >> 4];

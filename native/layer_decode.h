@@ -18,12 +18,15 @@ class Sha256 {
   Sha256(const Sha256&) = delete;
   Sha256& operator=(const Sha256&) = delete;
   ~Sha256();
+  // Whether all that was asked of it so far has been done. Once it has not, there is no digest.
   bool ok() const { return context_ != nullptr; }
   void update(const uint8_t* bytes, size_t length);
-  // In hexadecimal. To be called once.
+  // In hexadecimal; empty where it is not ok. To be called once.
   std::string hex();
 
  private:
+  void give_up();
+
   void* context_;
 };
 

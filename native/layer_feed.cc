@@ -115,7 +115,8 @@ void Feed::join() {
 }
 
 void Feed::work() {
-  uint8_t* first = slot();
+  if (!hash_.ok()) fail("unsupported");
+  uint8_t* first = status_ == nullptr ? slot() : nullptr;
   size_t length = 0;
   while (first != nullptr && length < kHeadBytes) {
     const size_t bytes = read_some(first + length, kChunkBytes - length);
@@ -134,6 +135,8 @@ void Feed::work() {
     }
   }
   if (status_ == nullptr) digest_ = hash_.hex();
+  // What nobody knows the digest of must not pass for verified.
+  if (!hash_.ok()) fail("undigested");
   end_ring();
 }
 

@@ -27,7 +27,7 @@ export interface LayerFeedEnd {
    * `whole`: all is in the ring. `damaged`: its gzip stream is. `unsupported`: it is packed another way. `short`: the download has
    * fewer bytes than it said; `given-up`: it failed. `stopped`: nobody wanted the rest.
    */
-  status: 'whole' | 'damaged' | 'unsupported' | 'short' | 'given-up' | 'stopped'
+  status: 'whole' | 'damaged' | 'unsupported' | 'short' | 'given-up' | 'undigested' | 'stopped'
   /** `sha256:…` of the file; good where it is whole. */
   digest: string
   /** Read from the file. */

@@ -17,7 +17,7 @@ using wherry_test::PlanBuilder;
 
 namespace {
 
-const std::filesystem::path kSeeds = "test/fixtures/plan-corpus";
+const std::filesystem::path kSeeds = WHERRY_SEEDS;
 
 // All operations, each with as many arguments as it must have or may have.
 std::vector<uint8_t> every_operation(bool in_full) {
