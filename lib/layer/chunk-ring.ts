@@ -127,7 +127,7 @@ export class ChunkRing {
   /** Throws when there is nobody to work for. @throws {WherryError} `ERR_ABORTED` */
   check(): void {
     if (Atomics.load(this.#words, kStopped) === 0 && Atomics.load(this.#words, kClosed) === 0) return
-    throw new WherryError('The unpacking was stopped.', { code: 'ERR_ABORTED' })
+    throw stopped()
   }
 
   /** Owner: stops both sides. */
@@ -146,4 +146,9 @@ export class ChunkRing {
     Atomics.add(this.#words, index, 1)
     this.#wake(this.#words, index)
   }
+}
+
+/** What a thread says that has been stopped. */
+export function stopped(): WherryError {
+  return new WherryError('The unpacking was stopped.', { code: 'ERR_ABORTED' })
 }

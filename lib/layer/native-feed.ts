@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { LayerError, WherryError } from '../errors.ts'
 import type { FsNative } from '../launcher/fs-native.ts'
 import type { LayerFeed, LayerFeedEnd, LayerNative } from '../launcher/layer-native.ts'
-import { ChunkRing, type RingMemory } from './chunk-ring.ts'
+import { ChunkRing, type RingMemory, stopped } from './chunk-ring.ts'
 import type { LayerSummary } from './decode-layer.ts'
 import type { DecodedLayer } from './unpack-stream.ts'
 import type { FeedSource } from './worker-protocol.ts'
@@ -102,8 +102,10 @@ export class NativeFeed implements DecodedLayer {
         throw brokenDownload('is shorter than it was said to be')
       case 'given-up':
         throw brokenDownload('was given up')
+      case 'undigested':
+        throw new WherryError(`The digest of layer ${this.#layer} could not be made.`, { code: 'ERR_DIGEST' })
       case 'stopped':
-        throw new WherryError('The unpacking was stopped.', { code: 'ERR_ABORTED' })
+        throw stopped()
     }
   }
 }

@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { WherryError } from '../errors.ts'
-import { ChunkRing, kAtomicsWake, newRingMemory } from './chunk-ring.ts'
+import { ChunkRing, kAtomicsWake, newRingMemory, stopped } from './chunk-ring.ts'
 import type { UnpackResult, UnpackStreamOptions } from './unpack-stream.ts'
 import { type FeedJob, type FeedSource, type JobReport, unpackError, type WriteJob } from './worker-protocol.ts'
 
@@ -20,6 +20,8 @@ interface Running {
   /** Whether a worker reads the layer, which reports too. */
   withFeeder: boolean
   reports: JobReport[]
+  /** Once the owner wants no more of it, whatever the threads have done by then. */
+  isStopped: boolean
   resolve: (result: UnpackResult) => void
   reject: (error: unknown) => void
 }
@@ -53,7 +55,8 @@ export class ThreadPair {
   /** Unpacks one layer; to be called when the one before has settled. A failure leaves nothing behind. */
   run(job: PairJob): Promise<UnpackResult> {
     return new Promise((resolve, reject) => {
-      this.#begin({ id: ++this.#jobs, job, withFeeder: job.source.kind === 'messages', reports: [], resolve, reject })
+      const withFeeder = job.source.kind === 'messages'
+      this.#begin({ id: ++this.#jobs, job, withFeeder, reports: [], isStopped: false, resolve, reject })
     })
   }
 
@@ -75,7 +78,9 @@ export class ThreadPair {
   /** Makes the present run end soon, with an error. */
   stop(): void {
     this.#control.stop()
-    this.#running?.job.wakeFeeder()
+    if (this.#running === undefined) return
+    this.#running.isStopped = true
+    this.#running.job.wakeFeeder()
   }
 
   /** Ends both threads. */
@@ -110,7 +115,7 @@ export class ThreadPair {
     const running = this.#running
     // What a thread says that is being ended is that it was stopped.
     if (running?.id !== report.id || this.#ended !== undefined) return
-    if (report.needsFeeder === true) {
+    if (report.needsFeeder === true && !running.isStopped) {
       this.#begin({ ...running, id: ++this.#jobs, withFeeder: true })
       return
     }
@@ -123,8 +128,10 @@ export class ThreadPair {
     this.#running = undefined
     for (const thread of [this.#feeder, this.#writer]) thread?.unref()
     const { result, error } = Object.assign({}, ...running.reports) as JobReport
-    if (result !== undefined) running.resolve(result)
-    else running.reject(error === undefined ? new Error('no result') : unpackError(error))
+    if (error !== undefined) running.reject(unpackError(error))
+    else if (result !== undefined && running.isStopped) void undo(running, stopped())
+    else if (result !== undefined) running.resolve(result)
+    else running.reject(running.isStopped ? stopped() : new Error('no result'))
   }
 
   /** A thread died, out of memory for example, and could not clean up. */
@@ -134,13 +141,17 @@ export class ThreadPair {
     const ended = this.close()
     if (running === undefined) return
     const error = new WherryError('A thread that unpacked a layer ended unexpectedly.', { code: 'ERR_WORKER', cause })
-    const cleanUp = async (): Promise<void> => {
-      await ended
-      await rm(running.job.options.targetDir, { recursive: true, force: true })
-    }
-    cleanUp().then(
-      () => running.reject(error),
-      () => running.reject(error),
-    )
+    void undo(running, error, ended)
   }
+}
+
+/** Rejects a run once nothing is left of what it made. */
+async function undo({ job, reject }: Running, error: unknown, ended?: Promise<void>): Promise<void> {
+  try {
+    await ended
+    await rm(job.options.targetDir, { recursive: true, force: true })
+  } catch {
+    // The owner of the place looks after what cannot be removed now.
+  }
+  reject(error)
 }

@@ -64,9 +64,7 @@ export class Unpacker {
       const job: PairJob = { ...jobSource(source, forwarder), options: streamOptions }
       const running = pair.run(job)
       forwarder?.start(stop)
-      const result = await running
-      signal?.throwIfAborted()
-      return result
+      return await running
     } catch (error) {
       signal?.throwIfAborted()
       throw forwarder?.failure ?? (source instanceof GrowingFile ? source.failure : undefined) ?? error

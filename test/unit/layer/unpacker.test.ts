@@ -85,6 +85,35 @@ test('an abort ends the wait for a pair, and a closed unpacker what it does', as
   for (const name of ['first', 'second', 'third', 'fourth']) assert.ok(!fs.existsSync(join(place.base, name)))
 })
 
+/** What zstd makes of bytes that it cannot pack: one frame of one block. */
+function rawZstd(bytes: Buffer): Buffer {
+  const head = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 0, 0, 0, 0])
+  head.writeUInt32LE(bytes.length, 5)
+  head.writeUIntLE((bytes.length << 3) | 1, 9, 3)
+  return Buffer.concat([head, bytes])
+}
+
+test('an abort leaves nothing behind, also when it comes as one thread hands over to another, or after the work', async (t) => {
+  const { place, archive, unpack } = openUnpacker(t, { maxPairs: 1 })
+  const packed = join(place.base, 'packed')
+  fs.writeFileSync(packed, rawZstd(makeTar([{ name: 'f', body: 'x' }])))
+  await unpack(packed, 'whole')
+  assert.ok(fs.existsSync(join(place.base, 'whole', 'f')))
+  for (const source of [packed, archive('x')]) {
+    const abort = new AbortController()
+    const reason = new Error('enough')
+    const unpacking = unpack(source, 'aborted', abort.signal)
+    await new Promise((resolve) => setImmediate(resolve))
+    // The threads say what they have done, and we do not listen yet.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300)
+    abort.abort(reason)
+    await assert.rejects(unpacking, reason)
+    assert.ok(!fs.existsSync(join(place.base, 'aborted')), `of ${source}`)
+    await unpack(source, 'aborted')
+    fs.rmSync(join(place.base, 'aborted'), { recursive: true })
+  }
+})
+
 test('threads that wait do not keep the process alive', async (t) => {
   const { place, archive } = openUnpacker(t)
   const module = fileURLToPath(new URL('../../../lib/layer/unpacker.js', import.meta.url))
