@@ -30,7 +30,7 @@ export class Attendant {
   readonly #isOurs: (stored: StoredContainer) => boolean
   readonly #stop = new AbortController()
   /** Containers that are attended, each with what makes it be looked at anew. */
-  readonly #attended = new Map<string, { wake: () => void; done: Promise<void> }>()
+  readonly #attended = new Map<string, { waker: Waker; done: Promise<void> }>()
 
   /** @param isOurs - whether a container is for this attendant */
   constructor(parts: AttendantParts, isOurs: (stored: StoredContainer) => boolean) {
@@ -53,12 +53,11 @@ export class Attendant {
     if (this.#stop.signal.aborted) return
     const known = this.#attended.get(id)
     if (known !== undefined) {
-      known.wake()
+      known.waker.wake()
       return
     }
     const waker = new Waker()
-    const done = this.#attend(id, waker).finally(() => this.#attended.delete(id))
-    this.#attended.set(id, { wake: () => waker.wake(), done })
+    this.#attended.set(id, { waker, done: this.#attend(id, waker) })
   }
 
   /** Lets go of all; they stay as they are. */
@@ -69,15 +68,21 @@ export class Attendant {
 
   async #attend(id: string, waker: Waker): Promise<void> {
     const { signal } = this.#stop
+    // Now we are in the list, whatever comes first.
+    await Promise.resolve()
     while (!signal.aborted) {
+      waker.reset()
       try {
-        if (!(await this.#oneStep(id, waker))) return
+        // Between the last look and this moment it may have been started again.
+        if (!(await this.#oneStep(id, waker)) && !waker.isWoken) break
       } catch (error) {
-        if (signal.aborted || error instanceof NotFoundError) return
+        if (signal.aborted || error instanceof NotFoundError) break
         debug('%s: %s', id, error)
         await delay(kRetryMs, undefined, { signal }).catch(() => undefined)
       }
     }
+    // At once with the decision: who comes later finds that it is attended no more.
+    this.#attended.delete(id)
   }
 
   /** @returns whether there is more to attend. */
@@ -122,19 +127,28 @@ export class Attendant {
   }
 }
 
-/** A sleep that may be cut short. */
+/** A sleep that may be cut short, also before it has begun. */
 class Waker {
   #controller = new AbortController()
+
+  /** Whether it was woken since {@link reset}. */
+  get isWoken(): boolean {
+    return this.#controller.signal.aborted
+  }
+
+  reset(): void {
+    this.#controller = new AbortController()
+  }
 
   wake(): void {
     this.#controller.abort()
   }
 
   async sleep(ms: number, signal: AbortSignal): Promise<void> {
-    this.#controller = new AbortController()
-    const wake = (): void => this.wake()
-    signal.addEventListener('abort', wake, { once: true })
-    await delay(ms, undefined, { signal: this.#controller.signal }).catch(() => undefined)
-    signal.removeEventListener('abort', wake)
+    const { signal: woken } = this.#controller
+    const both = new AbortController()
+    await withLinkedSignal(signal, both, () =>
+      withLinkedSignal(woken, both, () => delay(ms, undefined, { signal: both.signal }).catch(() => undefined)),
+    )
   }
 }

@@ -5,7 +5,8 @@ import { type EndParts, isLive, waitForEnd } from './end-stored.ts'
 export class EndWatcher {
   readonly #parts: EndParts
   readonly #signal: AbortSignal
-  readonly #watched = new Set<string>()
+  /** By id; whether it may have been started again since we looked. */
+  readonly #watched = new Map<string, { again: boolean }>()
 
   /** @param signal - ends it */
   constructor(parts: EndParts, signal: AbortSignal) {
@@ -20,15 +21,26 @@ export class EndWatcher {
     }
   }
 
-  /** Watches one until it has ended. */
+  /** Watches one until it has ended; also one that is started again while its last end is being told. */
   watch(id: string): void {
-    if (this.#watched.has(id)) return
-    this.#watched.add(id)
-    const { containers } = this.#parts
-    void waitForEnd(this.#parts, id, { signal: this.#signal })
-      .then(() => containers.settleEnd(id))
+    const known = this.#watched.get(id)
+    if (known !== undefined) known.again = true
+    else void this.#untilEnded(id)
+  }
+
+  async #untilEnded(id: string): Promise<void> {
+    const own = { again: false }
+    this.#watched.set(id, own)
+    try {
+      do {
+        own.again = false
+        await waitForEnd(this.#parts, id, { signal: this.#signal })
+        await this.#parts.containers.settleEnd(id)
+      } while (own.again)
+    } catch {
       // It has been removed, or nobody listens any more.
-      .catch(() => undefined)
-      .finally(() => this.#watched.delete(id))
+    } finally {
+      this.#watched.delete(id)
+    }
   }
 }
