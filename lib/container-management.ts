@@ -10,11 +10,11 @@ import { labelsOf } from './containers/labels.ts'
 import type { LogQuery } from './containers/log-reader.ts'
 import { type ContainerMount, mountsOf } from './containers/mounts-of.ts'
 import type { ContainerStatus } from './containers/record.ts'
-import { optionsIfKnown, optionsOf } from './containers/recorded-options.ts'
+import { optionsIfKnown, optionsOf, stopSignalOfRecord } from './containers/recorded-options.ts'
 import type { Engine } from './engine.ts'
 import { ContainerStateError, NotFoundError } from './errors.ts'
 import { DirectoryChanges } from './events/directory-changes.ts'
-import { mergeConfig, stopSignalOf } from './oci/merge-config.ts'
+import { mergeConfig } from './oci/merge-config.ts'
 import { checkBoolean, checkMoment, checkNumber, checkObject, checkTimeout } from './options/checks.ts'
 import { kDefaultStopTimeoutMs } from './options/normalize-container-options.ts'
 import type { PublishedPort } from './options/port-options.ts'
@@ -135,10 +135,9 @@ export async function stopSettings(
   checkObject('', options, ['timeoutMs', 'signal'])
   const timeoutMs = checkTimeout('timeoutMs', options.timeoutMs, 0)
   const { record } = await engine.containers.read(id)
-  const own = optionsIfKnown(record)
   return {
-    stopSignal: stopSignalOf({ stopSignal: own?.stopSignal ?? null }, record.imageConfig),
-    timeoutMs: timeoutMs ?? own?.stopTimeoutMs ?? kDefaultStopTimeoutMs,
+    stopSignal: stopSignalOfRecord(record),
+    timeoutMs: timeoutMs ?? optionsIfKnown(record)?.stopTimeoutMs ?? kDefaultStopTimeoutMs,
     signal: options.signal,
   }
 }
@@ -155,7 +154,7 @@ export async function removeStored(
   const { name, status } = stored.state
   if (goesOn(stored) && !force) throw new ContainerStateError(`container ${name}`, status, 'remove', kEnded)
   if (isLive(stored)) {
-    // We hold the lock, and the state is about to go.
+    // We hold the lock, and the state is about to go: nothing that takes the lock may be called.
     const parts = { ...endParts(engine), thaw: async (paused: string) => thaw(await engine.runtime(), paused) }
     await signalStored(parts, id, kSigkill).catch((error: unknown) => {
       // It has ended by itself.

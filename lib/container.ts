@@ -25,7 +25,7 @@ import {
 import { type ContainerReadyOptions, takeWaitFor } from './container-wait.ts'
 import type { ContainerStore, StoredContainer } from './containers/container-store.ts'
 import { type ContainerCreateOptions, checkCreateOptions } from './containers/create-options.ts'
-import { goesOn, signalStored, stopStored } from './containers/end-stored.ts'
+import { goesOn, killStored, stopStored } from './containers/end-stored.ts'
 import { checkContainerFilters } from './containers/filters.ts'
 import { freezeStored } from './containers/freeze-stored.ts'
 import { readLogs } from './containers/log-reader.ts'
@@ -229,7 +229,8 @@ export class Container extends ContainerAttachments {
   }
 
   /**
-   * Sends a signal to its first process, which as process 1 ignores all but SIGKILL that it has no handler for.
+   * Sends a signal to its first process, which as process 1 ignores all but SIGKILL that it has no handler for. SIGKILL and its stop
+   * signal end its restart policy too, as {@link stop} does.
    *
    * @param killSignal - `'SIGTERM'`, `'TERM'` or 15. @default 'SIGKILL'
    * @throws {ContainerStateError} when it does not run.
@@ -238,7 +239,7 @@ export class Container extends ContainerAttachments {
     const number = parseSignal(killSignal)
     if (number === undefined) throw new InvalidOptionError('killSignal', "a signal such as 'SIGTERM' or 15", killSignal)
     this.#engine.assertOpen()
-    await signalStored(endParts(this.#engine), this.id, number)
+    await killStored(endParts(this.#engine), this.id, number)
   }
 
   /** {@link stop}, where it runs, and {@link start}. */

@@ -40,8 +40,8 @@ export interface ContainerCreateOptions<E = unknown> extends RecordedOptions {
   /**
    * When it is started again once it has ended: `'on-failure'` (also `'on-failure:5'`: five times at most), `'always'`, and
    * `'unless-stopped'`, which differs after the host has been started anew: one that was stopped stays so. The pause before doubles
-   * from 100 ms to a minute, and begins anew after a run of ten seconds. {@link Container.stop} ends it, a signal does not. Not
-   * together with `autoRemove`.
+   * from 100 ms to a minute, and begins anew after a run of ten seconds. {@link Container.stop} ends it, and so
+   * does {@link Container.kill} with SIGKILL or the stop signal, until it is started by hand. Not together with `autoRemove`.
    *
    * @default 'no'
    */

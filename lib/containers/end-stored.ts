@@ -9,6 +9,7 @@ import { readBootId } from '../store/container-state.ts'
 import { pause } from '../store/lock.ts'
 import type { ContainerStore, StoredContainer } from './container-store.ts'
 import { openFirstProcess } from './first-process.ts'
+import { stopSignalOfRecord } from './recorded-options.ts'
 import { isActive } from './resolve-state.ts'
 
 const kSigkill = 9
@@ -43,7 +44,21 @@ export function goesOn(stored: StoredContainer): boolean {
 }
 
 /**
- * Sends a signal to the first process of a container. What is frozen gets it when it goes on; SIGKILL ends that too.
+ * Sends a signal to a container, as somebody who asks for it. One that is to end it (SIGKILL, or its stop signal) also ends its restart
+ * policy, as with Docker: until somebody starts it by hand, it is not started again.
+ *
+ * @throws {ContainerStateError} when it does not run; one that is about to be started again is ended by what ends. @throws {NotFoundError}
+ */
+export async function killStored(parts: EndParts, id: string, signal: number): Promise<void> {
+  const { record } = await parts.containers.read(id)
+  const isToEnd = signal === kSigkill || signal === stopSignalOfRecord(record)
+  if (isToEnd && (await endRestarts(parts.containers, id, undefined)).wasDue) return
+  await signalStored(parts, id, signal)
+}
+
+/**
+ * Sends a signal to the first process of a container, whoever holds its lock. What is frozen gets it when it goes on; SIGKILL ends that
+ * too.
  *
  * @throws {ContainerStateError} when it does not run. @throws {NotFoundError}
  */
@@ -65,7 +80,7 @@ export async function signalStored(parts: EndParts, id: string, signal: number):
  */
 export async function stopStored(parts: EndParts, id: string, settings: StopSettings): Promise<void> {
   settings.signal?.throwIfAborted()
-  const stored = await endRestarts(parts.containers, id, settings.signal)
+  const { stored } = await endRestarts(parts.containers, id, settings.signal)
   if (!isLive(stored)) return
   await ignoreRemoval(parts.containers, id, async () => {
     // Or it would be gone before all is told.
@@ -83,23 +98,28 @@ export async function stopStored(parts: EndParts, id: string, settings: StopSett
   })
 }
 
-/** Before anything else: it must not be started again while it is being stopped. */
+/**
+ * Before anything else: it must not be started again while it is being stopped.
+ *
+ * @returns it as it is then, and whether it was waiting for its next start.
+ */
 async function endRestarts(
   containers: ContainerStore,
   id: string,
   signal: AbortSignal | undefined,
-): Promise<StoredContainer> {
+): Promise<{ stored: StoredContainer; wasDue: boolean }> {
   const seen = await containers.read(id)
-  if (seen.state.restart === undefined || !goesOn(seen)) return seen
+  if (seen.state.restart === undefined || !goesOn(seen)) return { stored: seen, wasDue: false }
   await using _lock = await containers.lock(id, { signal })
   const stored = await containers.settleEndLocked(id)
   const { state } = stored
-  if (state.restart === undefined || !goesOn(stored)) return stored
+  if (state.restart === undefined || !goesOn(stored)) return { stored, wasDue: false }
+  const wasDue = state.status === 'restarting'
   const restart = { ...state.restart, dueMs: null, stoppedIn: await readBootId() }
-  const stopped = { ...state, restart, status: state.status === 'restarting' ? ('exited' as const) : state.status }
+  const stopped = { ...state, restart, status: wasDue ? ('exited' as const) : state.status }
   await containers.write(id, stopped)
-  if (state.status === 'restarting') await containers.tell(stored, 'stop')
-  return { ...stored, state: stopped }
+  if (wasDue) await containers.tell(stored, 'stop')
+  return { stored: { ...stored, state: stopped }, wasDue }
 }
 
 /** After its end, which may be untold yet. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { WherryError } from '../errors.ts'
+import { stopSignalOf } from '../oci/merge-config.ts'
 import type { ContainerOptions, NormalizedContainerOptions } from '../options/container-options.ts'
 import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
 import type { ContainerRecord, RecordedOptions } from './record.ts'
@@ -34,6 +35,11 @@ export function optionsOf({ id, command, options }: ContainerRecord): Normalized
       hint: 'use it with the version of wherry that made it, or remove it and make it anew',
     })
   }
+}
+
+/** Number of the signal that asks a container to end. */
+export function stopSignalOfRecord(record: ContainerRecord): number {
+  return stopSignalOf({ stopSignal: optionsIfKnown(record)?.stopSignal ?? null }, record.imageConfig)
 }
 
 /** As {@link optionsOf}, for what can do without: such a container can be looked at, stopped and removed. */

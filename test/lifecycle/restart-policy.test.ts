@@ -46,13 +46,57 @@ test('on-failure: as often as it says, then it has ended', kTimeout, async (t) =
   assert.deepEqual(told, ['start', 'die', 'start', 'die', 'start', 'die'])
 })
 
-test('always: a kill does not end it, a stop does; a start begins anew', kTimeout, async (t) => {
+/** Ends its program as nobody of wherry's would. @returns its process */
+async function crash(container: Container): Promise<number> {
+  const { pid } = await container.inspect()
+  process.kill(pid ?? assert.fail('it does not run'), 'SIGKILL')
+  return pid ?? 0
+}
+
+test('a kill with SIGKILL or the stop signal ends it, another signal does not', kTimeout, async (t) => {
+  if (!needsContainers(t)) return
+  const { engine, image } = fixture
+  const options = { engine, restart: 'always' }
+  await using container = await Container.start(image, { ...options, command: untilTerm(3) })
+  for (const [signal, exitCode] of [
+    ['SIGKILL', 137],
+    ['SIGTERM', 3],
+  ] as const) {
+    await runsAgain(container, null)
+    await container.kill('SIGUSR1')
+    await container.kill(signal)
+    const ended = await container.wait()
+    assert.deepEqual([ended.exitCode, (await container.inspect()).status], [exitCode, 'exited'], signal)
+    await container.start()
+  }
+  await container.remove({ force: true })
+  await using other = await Container.start(image, { ...options, command: untilTerm(3), stopSignal: 'SIGUSR1' })
+  const pid = await runsAgain(other, null)
+  await other.kill('SIGTERM')
+  await runsAgain(other, pid)
+})
+
+test('a kill ends one that waits to be started again', kTimeout, async (t) => {
+  if (!needsContainers(t)) return
+  const { engine, image } = fixture
+  await using container = await Container.start(image, { engine, command: ['/probe', 'exit', '3'], restart: 'always' })
+  const isWaiting = async (): Promise<boolean> => {
+    const { status, restartCount } = await container.inspect()
+    // Long enough by then.
+    return status === 'restarting' && restartCount >= 4
+  }
+  await until(isWaiting, 'it waits', 20_000)
+  await assert.rejects(container.kill('SIGUSR1'), { code: 'ERR_CONTAINER_STATE' })
+  assert.equal((await container.inspect()).status, 'restarting')
+  await container.kill()
+  assert.deepEqual([(await container.wait()).exitCode, (await container.inspect()).status], [3, 'exited'])
+})
+
+test('always: a crash does not end it, a stop does; a start begins anew', kTimeout, async (t) => {
   if (!needsContainers(t)) return
   const { engine, image } = fixture
   await using container = await Container.start(image, { engine, command: untilTerm(), restart: 'always' })
-  const { pid } = await container.inspect()
-  await container.kill()
-  await runsAgain(container, pid)
+  await runsAgain(container, await crash(container))
   assert.equal((await container.inspect()).restartCount, 1)
   await container.stop()
   const stopped = await container.inspect()
@@ -89,14 +133,12 @@ test('detached: the attendant starts it again, and is started again itself', kTi
     await until(() => attendants().length === 1, 'there is an attendant')
     const [attendant = 0] = attendants()
     for (const fd of ['0', '1', '2']) assert.equal(readlinkSync(`/proc/${attendant}/fd/${fd}`), '/dev/null')
-    const first = (await container.inspect()).pid
-    await container.kill()
-    const second = await runsAgain(container, first)
+    const second = await runsAgain(container, await crash(container))
     process.kill(attendant, 'SIGKILL')
     await until(() => attendants().length === 0, 'it is gone')
     // The container is not: its launcher goes on.
     assert.equal((await container.inspect()).pid, second)
-    await container.kill()
+    await crash(container)
     await until(async () => (await container.inspect()).status === 'restarting', 'nobody starts it')
     await (await Engine.open({ root: engine.root })).close()
     await runsAgain(container, second)

@@ -44,7 +44,7 @@ const kMethods: readonly Method[] = [
       await container.kill()
       await container.wait()
     },
-    outcomes: { created: kLive, running: 'exited', paused: 'exited', restarting: kLive, exited: kLive },
+    outcomes: { created: kLive, running: 'exited', paused: 'exited', restarting: 'exited', exited: kLive },
   },
   {
     name: 'kill with a signal that is ignored',
