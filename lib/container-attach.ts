@@ -2,6 +2,7 @@
 import { type Readable, Transform, type Writable } from 'node:stream'
 import { pipeWhileRead } from './async/pipe-while-read.ts'
 import { type AttachmentEnd, ContainerAttachment } from './container-attachment.ts'
+import { attendStart } from './container-attendance.ts'
 import { ContainerObservation } from './container-observed.ts'
 import { AttachClient } from './containers/attach-client.ts'
 import { isLive } from './containers/end-stored.ts'
@@ -75,11 +76,12 @@ export abstract class ContainerAttachments extends ContainerObservation {
     const runtime = await this.#engine.runtime()
     let client: AttachClient | undefined
     try {
-      const ports = await startStored(this.#engine.containers, runtime, this.id, async () => {
+      const ports = await startStored(this.#engine.containers, runtime, this.id, async (stored) => {
         client = await this.#connect(options.signal)
         if (client === undefined) throw new ContainerStateError(`container ${this.id}`, 'exited', 'attach', kLive)
+        await attendStart(this.#engine, stored)
       })
-      await this.started(ports)
+      this.started(ports)
     } catch (error) {
       client?.close()
       throw error
@@ -88,7 +90,7 @@ export abstract class ContainerAttachments extends ContainerObservation {
   }
 
   /** @internal Told of each start, with the ports that it has published. */
-  protected abstract started(ports: readonly PublishedPort[]): Promise<void>
+  protected abstract started(ports: readonly PublishedPort[]): void
 
   #connect(signal: AbortSignal | undefined): Promise<AttachClient | undefined> {
     return AttachClient.connect(this.#engine.containers.directory(this.id), signal)

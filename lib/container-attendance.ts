@@ -38,12 +38,11 @@ function attendantOf(engine: Engine, isOurs: (stored: StoredContainer) => boolea
   return new Attendant({ ...endParts(engine), runtime: () => engine.runtime(), watchHealth: watch }, isOurs)
 }
 
-/** Sees to it that somebody looks after a container that has just been started. */
-export async function attendStarted(engine: Engine, id: string): Promise<void> {
-  const { record, state } = await engine.containers.read(id)
+/** Sees to it that somebody looks after a container whose program is about to run: one that nobody would look after must not. */
+export async function attendStart(engine: Engine, { record, state }: StoredContainer): Promise<void> {
   if (state.restart === undefined && record.health === undefined) return
   if (record.detached) await ensureRootAttendant(engine.store, engine.native)
-  else engine.attendant.attend(id)
+  else engine.attendant.attend(record.id)
 }
 
 /** Whether the attendant of the root has something to do about a container. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import { ContainerAttachments } from './container-attach.ts'
-import { attendStarted } from './container-attendance.ts'
+import { attendStart } from './container-attendance.ts'
 import { addContainer, findOrPull } from './container-create.ts'
 import {
   type ContainerExit,
@@ -209,12 +209,13 @@ export class Container extends ContainerAttachments {
    * @throws {ContainerStateError} when it runs. @throws {ContainerStartError} when the program cannot be run.
    */
   async start(): Promise<void> {
-    await this.started(await startStored(this.#containers, await this.#engine.runtime(), this.id))
+    const containers = this.#containers
+    const attend = (stored: StoredContainer): Promise<void> => attendStart(this.#engine, stored)
+    this.started(await startStored(containers, await this.#engine.runtime(), this.id, attend))
   }
 
-  protected override async started(ports: readonly PublishedPort[]): Promise<void> {
+  protected override started(ports: readonly PublishedPort[]): void {
     this.#ports = ports
-    await attendStarted(this.#engine, this.id)
   }
 
   /**

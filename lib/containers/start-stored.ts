@@ -24,12 +24,16 @@ import { optionsOf } from './recorded-options.ts'
 import { superviseChild } from './supervise.ts'
 import { SupervisedStreams } from './supervised-streams.ts'
 
+/** What else must be there before the program runs. The container is as it will be then. */
+export type BeforeProgram = (stored: StoredContainer) => Promise<void>
+
 const kStartable = ['created', 'exited', 'restarting'] as const
 
 /**
  * Starts a container that is created or has exited; it has the writable layer that it had. When it fails, the container is as it
  * was, with the reason noted.
  *
+ * @param beforeProgram - awaited when all is there but the program; where it rejects, nothing starts.
  * @returns the ports that the host has of it.
  * @throws {ContainerStateError} when it runs. @throws {NotFoundError} when it is gone. @throws what a run throws.
  */
@@ -37,7 +41,7 @@ export async function startStored(
   containers: ContainerStore,
   runtime: Runtime,
   id: string,
-  beforeProgram?: () => Promise<void>,
+  beforeProgram?: BeforeProgram,
 ): Promise<readonly PublishedPort[]> {
   await using _lock = await containers.lock(id)
   const stored = await containers.settleEndLocked(id)
@@ -73,7 +77,7 @@ async function startLocked(
   containers: ContainerStore,
   runtime: Runtime,
   stored: StoredContainer,
-  beforeProgram: () => Promise<void> = async () => undefined,
+  beforeProgram: BeforeProgram = async () => undefined,
 ): Promise<readonly PublishedPort[]> {
   const { state, record } = stored
   const { id } = record
@@ -90,10 +94,15 @@ async function startLocked(
   try {
     await runtime.relays.get(id)?.close()
     relays = await PortRelays.bind(optionsOf(record).ports)
-    const hooks = { onSlot: (made: Slot) => tried.push(made), beforeProgram }
-    const slot = await startProgram(containers, runtime, stored, relays.published, hooks)
+    let running = stored
+    const onSlot = (made: Slot): unknown => tried.push(made)
+    const slot = await startProgram(containers, runtime, stored, relays.published, onSlot, async (now) => {
+      running = now
+      await beforeProgram(now)
+    })
+    // Its program runs: nothing that could fail may come from here on.
     watchEnd(containers, runtime, slot, stored, relays)
-    const container = reachOf(runtime.host, await containers.read(id))
+    const container = reachOf(runtime.host, running)
     if (container !== undefined) relays.serve({ parts: runtime, container })
     await containers.tell(stored, 'start')
     return relays.published
@@ -113,7 +122,8 @@ async function startProgram(
   runtime: Runtime,
   stored: StoredContainer,
   ports: readonly PublishedPort[],
-  { onSlot, beforeProgram }: { onSlot: (slot: Slot) => void; beforeProgram: () => Promise<void> },
+  onSlot: (slot: Slot) => void,
+  beforeProgram: BeforeProgram,
 ): Promise<Slot> {
   const { record, state } = stored
   const dir = containers.directory(record.id)
@@ -140,10 +150,11 @@ async function startProgram(
       beforeProgram: async (made) => {
         // Before the program runs: whoever is killed from here on leaves a state that tells what there is to look after.
         await containers.clearExit(record.id)
-        const running = await runningState(state, made.child.pid, ownerOf(runtime, record))
-        await containers.write(record.id, ports.length === 0 ? running : { ...running, ports })
+        const now = await runningState(state, made.child.pid, ownerOf(runtime, record))
+        const running = ports.length === 0 ? now : { ...now, ports }
+        await containers.write(record.id, running)
         await handOver(runtime, record, dir, made, streams)
-        await beforeProgram()
+        await beforeProgram({ record, state: running, lastExit: undefined })
       },
     })
     return slot
