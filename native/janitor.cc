@@ -179,6 +179,8 @@ void janitor_remove(JanitorLink* link, const void* entries, size_t size) {
 }
 
 void janitor_flush(JanitorLink* link, bool wait) {
+  // Whoever has stopped it must not stop us too.
+  if (wait) kill(link->pid, SIGCONT);
   size_t at = 0;
   while (at < link->size) {
     size_t total;

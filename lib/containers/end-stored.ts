@@ -3,7 +3,9 @@ import { withTimeLimit } from '../async/deadline.ts'
 import { allowManyListeners } from '../async/many-listeners.ts'
 import { orAborted } from '../async/or-aborted.ts'
 import { ContainerStateError, NotFoundError } from '../errors.ts'
+import { isLauncher, processStatus } from '../host/process-status.ts'
 import type { Native } from '../launcher/native.ts'
+import { letGoOn } from '../launcher/waker.ts'
 import { isErrno } from '../store/atomic.ts'
 import { readBootId } from '../store/container-state.ts'
 import { pause } from '../store/lock.ts'
@@ -179,8 +181,15 @@ export async function waitForEnd(parts: EndParts, id: string, wait: EndWait = {}
     const { pid } = stored.state
     if (!isLive(stored) || pid === null || (wait.pid !== undefined && pid !== wait.pid)) return stored
     if (pauseMs > 0) await pause(pauseMs, signal)
+    if (pauseMs === kLongestPollMs) await wakeParentOf(pid)
     await processEnd(parts.native, pid, signal)
   }
+}
+
+/** Its launcher, which may be another process's, should have recorded the end: should somebody have stopped it, it is let go on. */
+async function wakeParentOf(pid: number): Promise<void> {
+  const status = await processStatus(pid)
+  if (status?.isZombie === true && (await isLauncher(status.parent))) letGoOn(status.parent)
 }
 
 async function processEnd(native: Native, pid: number, signal: AbortSignal | undefined): Promise<void> {

@@ -23,5 +23,6 @@ export async function superviseChild(
   } finally {
     native.close(theirs)
   }
+  launcher.awaitAnswer(taken)
   await taken
 }

@@ -11,10 +11,14 @@ import { type StepFailure, stepError } from './step-error.ts'
 /** Turns a failed step into an error, with a hint where the host explains it. */
 export type ExplainFailure = (failure: StepFailure, step: Step | undefined) => Error
 
+const kSigkill = 9
+
 /** How a child is looked after. */
 export interface LauncherChildOptions {
   explain: ExplainFailure
   onPid: (child: LauncherChild) => void
+  /** Told of SIGKILL: the end should follow soon. */
+  onKill?: (child: LauncherChild) => void
   /** Whether the first plan ends in a program, and not in waiting for a second one. @default false */
   runs?: boolean
 }
@@ -44,6 +48,7 @@ export class LauncherChild {
   #failure: Error | undefined
   #ended = false
   readonly #runs: boolean
+  readonly #onKill: ((child: LauncherChild) => void) | undefined
   /** Whether it has said that it waits, before its pid was known. */
   #waits = false
   /** A signal that was asked for before the pid was known. */
@@ -52,6 +57,7 @@ export class LauncherChild {
   constructor(native: Native, statusFd: number, steps: readonly Step[], options: LauncherChildOptions) {
     this.#native = native
     this.#runs = options.runs === true
+    this.#onKill = options.onKill
     this.#sections = [steps]
     this.#explain = options.explain
     this.prepared = new Promise((resolve, reject) => {
@@ -97,6 +103,7 @@ export class LauncherChild {
   kill(signal: number): void {
     if (this.pid === 0) this.#pendingSignal = signal
     if (this.#exitEvent !== undefined || this.pid === 0) return
+    if (signal === kSigkill) this.#onKill?.(this)
     try {
       if (this.#pidfd !== undefined) this.#native.pidfdSendSignal(this.#pidfd.fd, signal)
       else process.kill(this.pid, signal)

@@ -14,6 +14,7 @@ import {
 } from './messages.ts'
 import type { Native } from './native.ts'
 import type { NativeChannel } from './process-native.ts'
+import { Waker } from './waker.ts'
 
 /** The helper process of one engine: parent of its containers. Ends, with all of them, when this process does. */
 export class Launcher {
@@ -27,6 +28,7 @@ export class Launcher {
   readonly #ended: Promise<void>
   #resolveEnded: () => void = () => {}
   readonly #toRemove: string[] = []
+  readonly #waker: Waker
   #running = 0
   #closed = false
   #gone = false
@@ -40,6 +42,7 @@ export class Launcher {
     })
     const { pid, fd } = native.startLauncher()
     this.pid = pid
+    this.#waker = new Waker(pid)
     this.#control = new native.Channel(fd, (message) => {
       this.#onControl(message)
     })
@@ -74,7 +77,9 @@ export class Launcher {
       onPid: (registered) => {
         this.#register(registered)
       },
+      onKill: (killed) => this.awaitAnswer(killed.exited),
     })
+    this.awaitAnswer(child.prepared)
     try {
       sendPlan(this.#native, this.#control, encodePlan(steps), [theirs, ...fds])
     } catch (error) {
@@ -84,6 +89,11 @@ export class Launcher {
       this.#native.close(theirs)
     }
     return child
+  }
+
+  /** Tells of something that the launcher has to do: should somebody have stopped it, it is let go on. */
+  awaitAnswer(answer: Promise<unknown>): void {
+    if (!this.#gone) this.#waker.while(answer)
   }
 
   /**
@@ -146,6 +156,7 @@ export class Launcher {
       this.#control.ref()
       this.#control.end()
     }
+    this.awaitAnswer(this.#ended)
     await this.#ended
   }
 
@@ -188,6 +199,7 @@ export class Launcher {
     if (message === null) {
       this.#closed = true
       this.#gone = true
+      this.#waker.close()
       // The launcher was killed: its children got SIGKILL from the kernel (PR_SET_PDEATHSIG). One that stays looks after them.
       for (const child of this.#children.values()) this.#stays ? child.letGo() : endOrphan(child)
       this.#children.clear()

@@ -142,3 +142,13 @@ export function read(path: string): string {
 function state(pid: string): string {
   return /^State:\s*(.*)$/m.exec(read(`/proc/${pid}/status`))?.[1] ?? ''
 }
+
+export function childrenOf(pid: number): number[] {
+  return read(`/proc/${pid}/task/${pid}/children`).trim().split(' ').map(Number)
+}
+
+export function janitorOf(launcher: number): number {
+  const pid = childrenOf(launcher).find((child) => read(`/proc/${child}/comm`) === 'wherry-janitor\n')
+  assert.ok(pid !== undefined, 'there is a janitor')
+  return pid
+}

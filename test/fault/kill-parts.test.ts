@@ -12,7 +12,7 @@ import { checkLeftovers, leavesNothing } from '../helpers/leftovers.ts'
 import { until } from '../helpers/until.ts'
 import { within } from '../helpers/within.ts'
 import { needsContainers, processesWith } from '../integration/rootfs.ts'
-import { assertClean, cgroupsOf, read, useFaultRoot } from './fault-root.ts'
+import { assertClean, cgroupsOf, childrenOf, janitorOf, useFaultRoot } from './fault-root.ts'
 
 const kTimeoutMs = 120_000
 const kPrepared = 3
@@ -30,16 +30,6 @@ async function startLong(engine: Engine, marker: string): Promise<{ result: Prom
   await Promise.race([up, result])
   const [pid = ''] = processesWith(marker)
   return { result, pid: Number(pid) }
-}
-
-function childrenOf(pid: number): number[] {
-  return read(`/proc/${pid}/task/${pid}/children`).trim().split(' ').map(Number)
-}
-
-function janitorOf(launcher: number): number {
-  const pid = childrenOf(launcher).find((child) => read(`/proc/${child}/comm`) === 'wherry-janitor\n')
-  assert.ok(pid !== undefined, 'there is a janitor')
-  return pid
 }
 
 test('the launcher is killed: runs settle, containers die, the engine says so and closes', {
