@@ -2,11 +2,10 @@
 import { type Readable, Transform, type Writable } from 'node:stream'
 import { pipeWhileRead } from './async/pipe-while-read.ts'
 import { type AttachmentEnd, ContainerAttachment } from './container-attachment.ts'
-import { attendStart } from './container-attendance.ts'
+import { startAttended } from './container-attendance.ts'
 import { ContainerObservation } from './container-observed.ts'
 import { AttachClient } from './containers/attach-client.ts'
 import { isLive } from './containers/end-stored.ts'
-import { startStored } from './containers/start-stored.ts'
 import type { Engine } from './engine.ts'
 import { ContainerStateError, InvalidOptionError } from './errors.ts'
 import { checkObject } from './options/checks.ts'
@@ -73,13 +72,11 @@ export abstract class ContainerAttachments extends ContainerObservation {
   async startAttached(options: ContainerAttachOptions = {}): Promise<ContainerAttachment> {
     const keys = checkAttachOptions(options)
     this.#engine.assertOpen()
-    const runtime = await this.#engine.runtime()
     let client: AttachClient | undefined
     try {
-      const ports = await startStored(this.#engine.containers, runtime, this.id, async (stored) => {
+      const ports = await startAttended(this.#engine, this.id, async () => {
         client = await this.#connect(options.signal)
         if (client === undefined) throw new ContainerStateError(`container ${this.id}`, 'exited', 'attach', kLive)
-        await attendStart(this.#engine, stored)
       })
       this.started(ports)
     } catch (error) {

@@ -9,8 +9,10 @@ import { endParts } from './container-management.ts'
 import { Attendant } from './containers/attendant.ts'
 import type { StoredContainer } from './containers/container-store.ts'
 import { goesOn } from './containers/end-stored.ts'
+import { startStored } from './containers/start-stored.ts'
 import type { Engine } from './engine.ts'
 import { TimeoutError } from './errors.ts'
+import type { PublishedPort } from './options/port-options.ts'
 import { returnsWithHost } from './options/restart-policy.ts'
 import { readBootId } from './store/container-state.ts'
 import { acquireLock, type FileLock } from './store/lock.ts'
@@ -38,8 +40,22 @@ function attendantOf(engine: Engine, isOurs: (stored: StoredContainer) => boolea
   return new Attendant({ ...endParts(engine), runtime: () => engine.runtime(), watchHealth: watch }, isOurs)
 }
 
-/** Sees to it that somebody looks after a container whose program is about to run: one that nobody would look after must not. */
-export async function attendStart(engine: Engine, { record, state }: StoredContainer): Promise<void> {
+/**
+ * Starts a container that somebody looks after from before its program runs: one that nobody would look after must not run. See
+ * {@link startStored}.
+ */
+export async function startAttended(
+  engine: Engine,
+  id: string,
+  beforeProgram?: () => Promise<void>,
+): Promise<readonly PublishedPort[]> {
+  return startStored(engine.containers, await engine.runtime(), id, async (stored) => {
+    await beforeProgram?.()
+    await attend(engine, stored)
+  })
+}
+
+async function attend(engine: Engine, { record, state }: StoredContainer): Promise<void> {
   if (state.restart === undefined && record.health === undefined) return
   if (record.detached) await ensureRootAttendant(engine.store, engine.native)
   else engine.attendant.attend(record.id)

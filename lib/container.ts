@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import { ContainerAttachments } from './container-attach.ts'
-import { attendStart } from './container-attendance.ts'
+import { startAttended } from './container-attendance.ts'
 import { addContainer, findOrPull } from './container-create.ts'
 import {
   type ContainerExit,
@@ -32,7 +32,6 @@ import { readLogs } from './containers/log-reader.ts'
 import type { LogLine } from './containers/log-record.ts'
 import { findNetwork } from './containers/network-join.ts'
 import type { RecordedOptions } from './containers/record.ts'
-import { startStored } from './containers/start-stored.ts'
 import { type Engine, engineOf } from './engine.ts'
 import { ContainerStateError, InvalidOptionError, NotFoundError } from './errors.ts'
 import { Image } from './image.ts'
@@ -209,9 +208,7 @@ export class Container extends ContainerAttachments {
    * @throws {ContainerStateError} when it runs. @throws {ContainerStartError} when the program cannot be run.
    */
   async start(): Promise<void> {
-    const containers = this.#containers
-    const attend = (stored: StoredContainer): Promise<void> => attendStart(this.#engine, stored)
-    this.started(await startStored(containers, await this.#engine.runtime(), this.id, attend))
+    this.started(await startAttended(this.#engine, this.id))
   }
 
   protected override started(ports: readonly PublishedPort[]): void {
