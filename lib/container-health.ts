@@ -27,12 +27,36 @@ export async function watchHealth(engine: Engine, stored: StoredContainer, signa
   let health = await readHealth(dir, stored)
   while (health !== undefined && !signal.aborted) {
     await delay(pauseBeforeLook(health, Date.now(), check), undefined, { signal, ref: false }).catch(() => undefined)
-    const look = signal.aborted ? undefined : await lookOnce(engine, target, check, signal)
+    const look = signal.aborted
+      ? undefined
+      : await lookUndisturbed(engine, id, signal, () => lookOnce(engine, target, check, signal))
     if (look === undefined) continue
     const before = health.status
     health = afterLook(health, look, check)
     await writeHealth(dir, store.session.tmpPath('health'), health)
     if (health.status !== before) await containers.tell(stored, 'health_status', { status: health.status })
+  }
+}
+
+/**
+ * A look that fails tells nothing where the container's state has changed meanwhile: one that is paused stops what looks at it too,
+ * until the time is up.
+ */
+async function lookUndisturbed(
+  { containers }: Engine,
+  id: string,
+  signal: AbortSignal,
+  look: () => Promise<HealthLook | undefined>,
+): Promise<HealthLook | undefined> {
+  try {
+    const { state } = await containers.read(id)
+    const found = await look()
+    if (found === undefined || found.exitCode === 0 || signal.aborted) return found
+    // The same object, as long as the file is the same.
+    return (await containers.read(id)).state === state ? found : undefined
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined
+    throw error
   }
 }
 

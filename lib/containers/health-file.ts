@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { join } from 'node:path'
-import { isErrno, writeFileAtomic } from '../store/atomic.ts'
+import { isErrno, replaceFile } from '../store/atomic.ts'
 import { kStateFile } from '../store/container-state.ts'
 import { readIfThere } from '../store/files.ts'
 import type { StoredContainer } from './container-store.ts'
@@ -22,10 +22,13 @@ export async function readHealth(dir: string, { record, state }: StoredContainer
   return found?.run === state.startedAt ? found : newHealth(state.startedAt)
 }
 
-/** Writes health, unless the container has been removed. One process does: the one that looks after the container. */
+/**
+ * Writes health, unless the container has been removed. One process does: the one that looks after the container. After a power cut no
+ * run is there any more that it could tell of.
+ */
 export async function writeHealth(dir: string, tmpPath: string, health: HealthState): Promise<void> {
   try {
-    await writeFileAtomic(tmpPath, join(dir, kFile), `${JSON.stringify(health)}\n`)
+    await replaceFile(tmpPath, join(dir, kFile), `${JSON.stringify(health)}\n`)
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error
   }

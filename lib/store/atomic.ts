@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { mkdir, open, rename, stat } from 'node:fs/promises'
+import { mkdir, open, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /**
@@ -28,6 +28,14 @@ export async function writeFileAtomic(
   }
   await rename(scratch, target)
   await syncDirectory(dirname(target))
+}
+
+/**
+ * As {@link writeFileAtomic}, for what need not be there after a power cut, where it may also be empty: nobody waits for the disk.
+ */
+export async function replaceFile(scratch: string, target: string, text: string): Promise<void> {
+  await writeFile(scratch, text, { mode: 0o600, flag: 'wx' })
+  await rename(scratch, target)
 }
 
 /** Makes the names in a directory durable. */
