@@ -214,7 +214,7 @@ export class Engine {
   /** What the state directory holds, in numbers of things and bytes. */
   async diskUsage(): Promise<DiskUsage> {
     this.assertOpen()
-    return this.store.diskUsage()
+    return this.store.diskUsage(await this.containers.usedVolumes())
   }
 
   /**

@@ -97,7 +97,7 @@ export class Volume {
     checkObject('', options, ['filters', 'engine'])
     const fits = checkVolumeFilters(options.filters, ['name', 'label', 'dangling'])
     const engine = await engineOf(options)
-    const used = options.filters?.dangling === undefined ? new Set<string>() : await usedVolumes(engine)
+    const used = options.filters?.dangling === undefined ? new Set<string>() : await engine.containers.usedVolumes()
     const all = await storeOf(engine).list()
     return all.filter((each) => fits(each, used.has(each.name))).map((each) => inspectionOf(engine, each))
   }
@@ -112,7 +112,7 @@ export class Volume {
     const all = checkBoolean('all', options.all, false)
     const fits = checkVolumeFilters(options.filters, ['name', 'label'])
     const engine = await engineOf(options)
-    const used = await usedVolumes(engine)
+    const used = await engine.containers.usedVolumes()
     const removed: string[] = []
     let reclaimedBytes = 0
     for (const each of await storeOf(engine).list()) {
@@ -158,11 +158,6 @@ function storeOf(engine: Engine): VolumeStore {
 
 function removeVolume(engine: Engine, name: string): Promise<void> {
   return storeOf(engine).remove(name, () => engine.containers.usersOf(name))
-}
-
-async function usedVolumes({ containers }: Engine): Promise<Set<string>> {
-  const all = await containers.list()
-  return new Set(all.flatMap(({ record }) => (record.volumes ?? []).map(({ name }) => name)))
 }
 
 function inspectionOf(engine: Engine, { name, createdAt, labels, anonymous }: VolumeRecord): VolumeInspection {

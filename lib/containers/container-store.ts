@@ -288,6 +288,11 @@ export class ContainerStore {
     this.#remembered.set(stored.record.id, stored)
   }
 
+  /** Names of all volumes that containers have. */
+  async usedVolumes(): Promise<Set<string>> {
+    return new Set((await this.list()).flatMap(({ record }) => (record.volumes ?? []).map(({ name }) => name)))
+  }
+
   /** What {@link remember} kept. */
   remembered(id: string): StoredContainer | undefined {
     return this.#remembered.get(id)

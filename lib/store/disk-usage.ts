@@ -29,6 +29,8 @@ export interface DiskUsage {
   readonly blobs: UsageEntry
   /** Containers, with their writable layers; also those of runs that are under way. */
   readonly containers: UsageEntry
+  /** Volumes, with the files in them. Reclaimable is what no container has. */
+  readonly volumes: UsageEntry & { readonly inUse: number }
   /** Downloads that were interrupted or are going on. */
   readonly partialDownloads: UsageEntry
   /** What is being loaded, written or deleted at this moment. */
@@ -43,8 +45,10 @@ export async function measureDiskUsage(parts: {
   blobs: BlobStore
   index: ImageIndex
   uses: Uses
+  /** Names of the volumes that containers have. */
+  usedVolumes: ReadonlySet<string>
 }): Promise<DiskUsage> {
-  const { layout, blobs, index, uses } = parts
+  const { layout, blobs, index, uses, usedVolumes } = parts
   const [entries, users] = [await index.read(), await uses.all()]
   const [listed, used] = [new Set<Digest>(), new Set<Digest>()]
   for (const entry of entries) {
@@ -67,12 +71,13 @@ export async function measureDiskUsage(parts: {
     reclaimableBytes: sum(ofImages.filter((each) => !isIn(used, each))),
   }
   const containers = await measureContainers(layout)
+  const volumes = await measureVolumes(layout, usedVolumes)
   const partialDownloads = await measureFolder(layout.partial, true)
   const temporary = await measureFolder(layout.tmp, false)
   const [layers, blobUsage] = [countOf('layer'), countOf('blob')]
-  const all = [layers, blobUsage, containers, partialDownloads, temporary]
+  const all = [layers, blobUsage, containers, volumes, partialDownloads, temporary]
   const totalBytes = all.reduce((total, { bytes }) => total + bytes, 0)
-  return { images, layers, blobs: blobUsage, containers, partialDownloads, temporary, totalBytes }
+  return { images, layers, blobs: blobUsage, containers, volumes, partialDownloads, temporary, totalBytes }
 }
 
 function sum(content: readonly Content[]): number {
@@ -84,6 +89,17 @@ async function measureFolder(dir: string, reclaimable: boolean): Promise<UsageEn
   const names = await namesIn(dir)
   for (const name of names) bytes += await treeBytes(join(dir, name))
   return { count: names.length, bytes, reclaimableBytes: reclaimable ? bytes : 0 }
+}
+
+async function measureVolumes(layout: StoreLayout, used: ReadonlySet<string>): Promise<DiskUsage['volumes']> {
+  const names = await namesIn(layout.volumes)
+  let [bytes, reclaimableBytes] = [0, 0]
+  for (const name of names) {
+    const ownBytes = await treeBytes(join(layout.volumes, name))
+    bytes += ownBytes
+    if (!used.has(name)) reclaimableBytes += ownBytes
+  }
+  return { count: names.length, inUse: names.filter((name) => used.has(name)).length, bytes, reclaimableBytes }
 }
 
 /** Directories of containers, and of runs: the numbered ones below a session. */

@@ -220,9 +220,10 @@ export class Store {
     return swept
   }
 
-  /** Counts what the root holds. */
-  diskUsage(): Promise<DiskUsage> {
-    return measureDiskUsage({ layout: this.layout, blobs: this.blobs, index: this.#index, uses: this.#uses })
+  /** Counts what the root holds. @param usedVolumes - names of those that containers have */
+  diskUsage(usedVolumes: ReadonlySet<string>): Promise<DiskUsage> {
+    const { layout, blobs } = this
+    return measureDiskUsage({ layout, blobs, index: this.#index, uses: this.#uses, usedVolumes })
   }
 
   /** Removes interrupted downloads that were not written to for `lifeMs`. @returns the bytes that this freed. */

@@ -46,6 +46,8 @@ const kRootNames = new Set([
   'templates',
   'store.json',
 ])
+/** `filling` is there while it is filled, or after somebody was killed over it. */
+const kVolumeNames = new Set(['_data', 'volume.json', 'users', 'filler', 'filling'])
 const kLockNames = /^(?:images|containers|unsynced|attendant|blob-(?:[0-9a-f]{64}|[0-9a-f]{128}))\.lock$/
 
 /**
@@ -72,6 +74,7 @@ class StoreVerifier {
     await this.#images()
     await this.#sessions()
     await this.#containers()
+    await this.#volumes()
     await this.#names('locks', (name) => kLockNames.test(name))
     await this.#names('unsynced', (name) => isDigest(name.includes('-') ? name.replace('-', ':') : `sha256:${name}`))
     await this.#names('events', (name) => /^[1-9]\d*$/.test(name))
@@ -201,6 +204,20 @@ class StoreVerifier {
         if (isDigest(digest) && !(await this.#isThere(blobs, digest)))
           this.#fault(path, `needs ${digest}, which is absent`)
       }
+    }
+  }
+
+  async #volumes(): Promise<void> {
+    const { volumes } = this.#parts.layout
+    for (const name of await namesIn(volumes)) {
+      const path = join(volumes, name)
+      const before = this.#faults.length
+      await this.#json(join(path, 'volume.json'), (value) => (value as { name?: unknown }).name === name)
+      const data = await lstat(join(path, '_data')).catch(() => undefined)
+      if (data?.isDirectory() !== true) this.#fault(join(path, '_data'), 'is not a directory')
+      await this.#names(join('volumes', name), (each) => kVolumeNames.has(each))
+      // It may be removed meanwhile, which is done at one stroke.
+      if ((await lstat(path).catch(() => undefined)) === undefined) this.#faults.length = before
     }
   }
 

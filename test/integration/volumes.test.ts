@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Container } from '../../lib/container.ts'
@@ -236,6 +236,31 @@ test('a volume that an image asks for goes with its container only when that is 
 })
 
 const kAnonymous = { type: 'volume', target: '/data', readOnly: false, anonymous: true }
+
+test('volumes count among what takes space, and are looked at by a verification', async (t) => {
+  if (!needsContainers(t)) return
+  const { engine } = fixture
+  const empty = await engine.diskUsage()
+  assert.deepEqual(empty.volumes, { count: 0, inUse: 0, bytes: 0, reclaimableBytes: 0 })
+  await using holder = await Container.create(fixture.image, { engine, mounts: [volume('used')] })
+  const idle = await Volume.create('idle', { engine })
+  const { mountpoint } = await idle.inspect()
+  await writeFile(join(mountpoint, 'file'), Buffer.alloc(100_000, 'x'))
+  const { volumes, totalBytes } = await engine.diskUsage()
+  assert.deepEqual([volumes.count, volumes.inUse], [2, 1])
+  assert.ok(volumes.reclaimableBytes >= 100_000 && volumes.bytes > volumes.reclaimableBytes)
+  assert.ok(totalBytes >= volumes.bytes)
+  assert.deepEqual((await engine.verify()).faults, [])
+  await writeFile(join(mountpoint, '../volume.json'), '{"name":')
+  await writeFile(join(mountpoint, '../stray'), '')
+  assert.deepEqual((await engine.verify()).faults, [
+    { path: 'volumes/idle/volume.json', reason: 'is not JSON' },
+    { path: 'volumes/idle/stray', reason: 'has no place here' },
+  ])
+  await rm(join(mountpoint, '..'), { recursive: true })
+  await holder.remove()
+  await Volume.prune({ engine, all: true })
+})
 
 test('attributes of files come along into a volume', async (t) => {
   if (!needsContainers(t)) return

@@ -87,11 +87,13 @@ function addDf(parent: Command, cli: Cli): void {
 }
 
 /** Pure. */
-export function usageTable({ images, layers, blobs, containers, partialDownloads, temporary }: DiskUsage): string {
+export function usageTable(usage: DiskUsage): string {
+  const { images, layers, blobs, containers, volumes, partialDownloads, temporary } = usage
   const unneeded = layers.reclaimableBytes + blobs.reclaimableBytes
   const rows = [
     usageRow('Images', images, String(images.inUse)),
     usageRow('Containers', containers, String(containers.count)),
+    usageRow('Volumes', volumes, String(volumes.inUse)),
     ['Unneeded layers and blobs', '-', '-', humanSize(unneeded), share(unneeded, unneeded)],
     usageRow('Interrupted downloads', partialDownloads, '-'),
     usageRow('Temporary', temporary, '-'),
