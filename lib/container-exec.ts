@@ -49,19 +49,15 @@ export class ExecTargetFinder {
   ): Promise<T> {
     const target = await this.find()
     const tellEnd = this.#tellStart(command)
-    try {
-      const result = await work(target)
-      if ('exit' in result) tellEnd(result.exit)
-      else
-        void result.exited.then(
-          ({ exit }) => tellEnd(exit),
-          () => tellEnd(),
-        )
-      return result
-    } catch (error) {
-      tellEnd()
-      throw error
-    }
+    const working = work(target)
+    const told = endOf(working).then(
+      ({ exit }) => tellEnd(exit),
+      () => tellEnd(),
+    )
+    this.#engine.containers.followProgram(this.#id, told)
+    const result = await working
+    if ('exit' in result) await told
+    return result
   }
 
   #tellStart(command: readonly string[]): (exit?: Partial<ExitEvent>) => void {
@@ -92,4 +88,11 @@ export class ExecTargetFinder {
       options,
     }
   }
+}
+
+async function endOf(
+  working: Promise<{ exit: ExitEvent } | { exited: Promise<{ exit: ExitEvent }> }>,
+): Promise<{ exit: ExitEvent }> {
+  const result = await working
+  return 'exit' in result ? result : await result.exited
 }

@@ -262,6 +262,7 @@ export class Engine {
     await this.attendant.close()
     const runtime = await this.#runtime?.catch(() => undefined)
     await runtime?.close()
+    await this.containers.programsTold()
     await this.containers.settle()
     if (Engine.#default !== undefined && (await Engine.#default.catch(() => undefined)) === this)
       Engine.#default = undefined

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { ConflictError, NotFoundError, WherryError } from '../errors.ts'
 import type { NewEvent } from '../events/event.ts'
 import { isErrno, writeFileAtomic } from '../store/atomic.ts'
@@ -27,6 +28,8 @@ export interface StoredContainer {
 const kMaxRemembered = 1000
 /** Who looks on reads one file; who is stopped in the middle of it must not hold up everything. */
 const kOnlookersMs = 5_000
+/** Programs have ended before their container: only what is done about it may take a moment. */
+const kProgramsMs = 200
 
 /** The containers of a root, `containers/<id>/`. Any number of processes may use them. */
 export class ContainerStore {
@@ -42,6 +45,8 @@ export class ContainerStore {
   readonly #isSessionAlive: IsSessionAlive
   #isClosing = false
   #renames = 0
+  /** Of programs in containers that this process has started: each until its end has been told. */
+  readonly #programs = new Map<string, Set<Promise<void>>>()
   readonly #settling = new Map<string, Promise<unknown>>()
 
   constructor(store: Store, native: StoreNative) {
@@ -102,6 +107,23 @@ export class ContainerStore {
     this.#store.events.tellLater(eventOf(about, action, attributes))
   }
 
+  /** Before the end of a container is told, and before the engine closes, that of a program in it is. */
+  followProgram(id: string, told: Promise<void>): void {
+    const programs = this.#programs.get(id) ?? new Set()
+    this.#programs.set(id, programs.add(told))
+    void told.finally(() => {
+      programs.delete(told)
+      if (programs.size === 0 && this.#programs.get(id) === programs) this.#programs.delete(id)
+    })
+  }
+
+  /** Waits until the ends of programs are told, in one container or in all. What goes on nevertheless holds up nobody. */
+  async programsTold(id?: string): Promise<void> {
+    const all = id === undefined ? [...this.#programs.values()] : [this.#programs.get(id) ?? new Set()]
+    const told = all.flatMap((programs) => [...programs])
+    if (told.length > 0) await Promise.race([Promise.all(told), delay(kProgramsMs, undefined, { ref: false })])
+  }
+
   /** Tells of a container's end, where it has ended and nobody has told so yet. @throws {NotFoundError} */
   settleEnd(id: string): Promise<StoredContainer> {
     const done = this.#settleEnd(id).finally(() => this.#settling.delete(id))
@@ -113,6 +135,7 @@ export class ContainerStore {
   async settleEndLocked(id: string): Promise<StoredContainer> {
     const stored = await this.read(id)
     if (stored.ended === undefined) return stored
+    await this.programsTold(id)
     await tellEnd(this.#store.events, this.directory(id), id, stored.ended)
     // Without record of its end, the time of it would be another one each time that somebody looks.
     if (stored.lastExit === undefined) await this.write(id, stored.state)
@@ -265,6 +288,11 @@ export class ContainerStore {
       .map(({ record }) => record.id)
   }
 
+  /** Names of all volumes that containers have. */
+  async usedVolumes(): Promise<Set<string>> {
+    return new Set((await this.list()).flatMap(({ record }) => (record.volumes ?? []).map(({ name }) => name)))
+  }
+
   /** Nothing of this engine is started again by itself from now on. */
   stopRestarts(): void {
     this.#isClosing = true
@@ -286,11 +314,6 @@ export class ContainerStore {
     const [oldest] = this.#remembered.keys()
     if (oldest !== undefined && this.#remembered.size >= kMaxRemembered) this.#remembered.delete(oldest)
     this.#remembered.set(stored.record.id, stored)
-  }
-
-  /** Names of all volumes that containers have. */
-  async usedVolumes(): Promise<Set<string>> {
-    return new Set((await this.list()).flatMap(({ record }) => (record.volumes ?? []).map(({ name }) => name)))
   }
 
   /** What {@link remember} kept. */

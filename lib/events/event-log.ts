@@ -20,6 +20,8 @@ const kRotatedPauseMs = 1
 /** What may come later is written together with all that is told in this time. */
 const kLaterMs = 20
 const kRotateTries = 5
+/** Whoever begins another file is done in no time; one who is stopped over it must not hold up everybody's containers for ever. */
+const kAppendTries = 1_000
 
 /** A place in the log. */
 export interface LogPosition {
@@ -43,6 +45,7 @@ export class EventLog {
   /** Lines of {@link EventLog.tellLater}. */
   readonly #later: string[] = []
   #timer: NodeJS.Timeout | undefined
+  #isClosed = false
 
   /** @param dir - made by the first event */
   constructor(dir: string, native: StoreNative, options: { maxFileBytes?: number } = {}) {
@@ -56,14 +59,19 @@ export class EventLog {
    * others can read it; a disk that is full loses events, and stops nothing.
    */
   tell(event: NewEvent): Promise<void> {
-    this.#later.push(announce(event))
+    this.#add(event)
     return this.#writeLater()
   }
 
   /** As {@link tell}, for what happens often and nobody waits for: writing at once would compete with the work itself. */
   tellLater(event: NewEvent): void {
-    this.#later.push(announce(event))
-    this.#timer ??= setTimeout(() => this.#writeLater(), kLaterMs)
+    this.#add(event)
+    if (this.#later.length > 0) this.#timer ??= setTimeout(() => this.#writeLater(), kLaterMs)
+  }
+
+  #add(event: NewEvent): void {
+    const line = announce(event)
+    if (!this.#isClosed) this.#later.push(line)
   }
 
   /** Hands over what was told for later, in the order in which it was. */
@@ -85,9 +93,9 @@ export class EventLog {
     void this.#writeLater()
     this.#batch = undefined
     await this.#inTurn(async () => {
-      const newest = (await this.files.numbers()).at(-1)
+      const newest = await this.files.newest()
       if (newest === undefined) return
-      await using file = await openIfThere(this.files.path(newest))
+      await using file = await this.files.open(newest)
       position = { file: newest, offset: file === undefined ? 0 : (await file.stat()).size }
     })
     return position
@@ -96,6 +104,12 @@ export class EventLog {
   /** Waits until everything is written. */
   settle(): Promise<void> {
     return this.#writeLater()
+  }
+
+  /** Writes what is to be written, and nothing after that: the root may be another's from then on, or gone. */
+  close(): Promise<void> {
+    this.#isClosed = true
+    return this.settle()
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -111,33 +125,41 @@ export class EventLog {
   }
 
   async #append(bytes: Uint8Array): Promise<void> {
-    for (;;) {
+    for (let tries = 0; tries < kAppendTries; tries++) {
       await using file = await this.#open()
       // Somebody begins another one.
       if (!this.#native.ofdLock(file.fd, 'read')) await pause(kRotatedPauseMs, undefined)
-      else if ((await this.files.numbers()).at(-1) !== this.#file) this.#file = 0
+      else if ((await this.files.newest()) !== this.#file) this.#file = 0
       else {
         await file.write(bytes)
         if ((await file.stat()).size >= this.#maxFileBytes) await this.#rotate(file)
         return
       }
     }
+    throw new Error(`${this.files.path(this.#file)} is locked, or was put aside, each of ${kAppendTries} times`)
   }
 
   async #open(): Promise<FileHandle> {
     for (;;) {
-      if (this.#file === 0) this.#file = (await this.files.numbers()).at(-1) ?? 0
+      if (this.#file === 0) this.#file = (await this.files.newest()) ?? 0
       const isFirst = this.#file === 0
-      if (isFirst) {
-        this.#file = 1
-        await mkdir(this.files.dir, { recursive: true, mode: 0o700 })
-      }
       try {
+        if (isFirst) await this.#makeDirectory()
+        this.#file ||= 1
         return await open(this.files.path(this.#file), kAppend | (isFirst ? constants.O_CREAT : 0), 0o600)
       } catch (error) {
         if (!isErrno(error, 'ENOENT') || isFirst) throw error
         this.#file = 0
       }
+    }
+  }
+
+  /** Not those above it: a root that has been removed is not to come back. */
+  async #makeDirectory(): Promise<void> {
+    try {
+      await mkdir(this.files.dir, { mode: 0o700 })
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error
     }
   }
 
@@ -164,13 +186,3 @@ function announce(event: NewEvent): string {
 }
 
 const kAppend = constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW
-
-/** Opens a file for reading; `undefined` where it has gone. */
-export async function openIfThere(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined
-    throw error
-  }
-}

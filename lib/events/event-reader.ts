@@ -4,7 +4,7 @@ import { WherryError } from '../errors.ts'
 import { DirectoryChanges } from './directory-changes.ts'
 import { type LoggedEvent, parseEvent } from './event.ts'
 import type { EventFiles } from './event-files.ts'
-import { type LogPosition, openIfThere } from './event-log.ts'
+import type { LogPosition } from './event-log.ts'
 
 const kChunkBytes = 64 * 1024
 const kNewline = 0x0a
@@ -55,7 +55,7 @@ export class EventReader {
     const [oldest] = numbers
     if (oldest === undefined) return undefined
     if (this.#at.file === 0) this.#at = { file: oldest, offset: 0 }
-    await using file = numbers.includes(this.#at.file) ? await openIfThere(this.#files.path(this.#at.file)) : undefined
+    await using file = numbers.includes(this.#at.file) ? await this.#files.open(this.#at.file) : undefined
     if (file === undefined) return numbers.includes(this.#at.file) ? [] : this.#missing(oldest)
     const events = await this.#chunk(file)
     if (events !== undefined) return events

@@ -279,7 +279,7 @@ export class Store {
     this.#uses.close()
     await this.#unpacker.close()
     await this.idle()
-    await this.events.settle()
+    await this.events.close()
     await this.session.close()
   }
 

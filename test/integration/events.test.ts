@@ -99,6 +99,36 @@ test('what programs in a container do is told by the name that it has by then', 
   assert.deepEqual(names, ['first', 'second'])
 })
 
+test('a program in a container ends before its container does, also when the engine closes', kTimeout, async (t) => {
+  if (!needsContainers(t)) return
+  const { engine, image } = fixture
+  const since = new Date()
+  const own = await Engine.open({ root: engine.root })
+  const options = { command: ['/bin/sleep', '1000'] }
+  for (const [name, end] of [
+    ['killed', (container: Container) => container.kill()],
+    ['removed', (container: Container) => container.remove({ force: true })],
+    ['closed', () => own.close()],
+  ] as const) {
+    const container = await Container.start(image.id, { ...options, engine: own, name })
+    const execs = [1, 2, 3].map(() => container.exec(['/bin/sleep', '1000'], { reject: false }).catch(() => undefined))
+    await container.spawn(['/bin/sleep', '1000'])
+    const top = async (): Promise<number> => (await container.top()).processes.length
+    await until(async () => (await top()) >= 5, 'all of them run')
+    await end(container)
+    await Promise.all(execs)
+  }
+  for (const name of ['killed', 'removed', 'closed']) {
+    const told: string[] = []
+    const query = { since, until: Date.now(), filters: { container: name } }
+    for await (const { action } of engine.events(query)) if (/die|destroy/.test(action)) told.push(action)
+    const programs = told.filter((action) => action === 'exec_die')
+    assert.equal(programs.length, 4, `${name}: ${told}`)
+    assert.deepEqual(told.slice(0, 4), programs, name)
+  }
+  for (const name of ['killed', 'closed']) await (await Container.get(name, { engine })).remove()
+})
+
 test('events that were told before, up to a moment', kTimeout, async (t) => {
   if (!needsContainers(t)) return
   const { engine, image } = fixture
