@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "addon_state.h"
+#include "pass_fds.h"
 #include "protocol.h"
 
 namespace wherry {
@@ -76,7 +77,7 @@ void Channel::send(const Napi::CallbackInfo& info) {
   msghdr header = {};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxRequestFds)] = {};
+  PassedFds<kMaxRequestFds> passed;
   if (count > 0) {
     int fds[kMaxRequestFds];
     for (int i = 0; i < count; i++) {
@@ -84,13 +85,7 @@ void Channel::send(const Napi::CallbackInfo& info) {
       if (napi_get_element(env, list, static_cast<uint32_t>(i), &value) != napi_ok) return;
       fds[i] = static_cast<int>(number_of(env, value));
     }
-    header.msg_control = control;
-    header.msg_controllen = CMSG_SPACE(sizeof(int) * static_cast<size_t>(count));
-    cmsghdr* c = CMSG_FIRSTHDR(&header);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int) * static_cast<size_t>(count));
-    std::memcpy(CMSG_DATA(c), fds, sizeof(int) * static_cast<size_t>(count));
+    passed.put(&header, fds, count);
   }
   ssize_t n;
   do {
@@ -136,12 +131,11 @@ void Channel::on_readable() {
   for (int turn = 0; turn < kMessagesPerTurn && poll_ != nullptr; turn++) {
     uint8_t data[kMaxMessage];
     iovec part = {data, sizeof data};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxRequestFds)];
+    PassedFds<kMaxRequestFds> passed;
     msghdr header = {};
     header.msg_iov = &part;
     header.msg_iovlen = 1;
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
+    passed.expect(&header);
     ssize_t n = recvmsg(fd_, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
@@ -159,12 +153,9 @@ void Channel::on_readable() {
       return;
     }
     int fds[kMaxRequestFds];
-    int count = 0;
-    for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-      if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-      count = static_cast<int>((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-      std::memcpy(fds, CMSG_DATA(c), sizeof(int) * static_cast<size_t>(count));
-    }
+    int count = passed.take(&header, fds);
+    // Whoever needs them finds that they are missing.
+    if (count < 0) count = 0;
     for (int i = 0; i < count; i++) own_descriptor(Env(), fds[i]);
     deliver(data, static_cast<size_t>(n), fds, count);
   }

@@ -24,6 +24,9 @@ enum FileOp : uint32_t {
   kFileReadEntry,
 };
 
+// Descriptors that come with a request.
+inline constexpr int kMaxFileFds = 2;
+
 struct FileRequest {
   uint32_t op;
   int32_t flags;

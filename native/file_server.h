@@ -17,7 +17,7 @@ static_assert(sizeof(FileRequest) == 64 && sizeof(FileReply) == 144, "the wire f
 
 struct FileServer {
   int socket, root;
-  int fds[2];
+  int fds[kMaxFileFds];
   int fd_count;
   int result;  // descriptor for the reply; -1: none
   FileRequest request;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "file_server.h"
+#include "pass_fds.h"
 
 namespace wherry {
 namespace {
@@ -26,22 +27,18 @@ bool read_all(int fd, void* target, size_t size) {
 
 bool receive_file_request(FileServer* s) {
   iovec part = {&s->request, sizeof s->request};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 2)];
+  PassedFds<kMaxFileFds> passed;
   msghdr header = {};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
+  passed.expect(&header);
   ssize_t n;
   do {
     n = recvmsg(s->socket, &header, MSG_CMSG_CLOEXEC | MSG_WAITALL);
   } while (n < 0 && errno == EINTR);
-  s->fd_count = 0;
-  for (cmsghdr* c = n <= 0 ? nullptr : CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    s->fd_count = static_cast<int>((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    memcpy(s->fds, CMSG_DATA(c), sizeof(int) * static_cast<size_t>(s->fd_count));
-  }
+  const int count = n <= 0 ? 0 : passed.take(&header, s->fds);
+  s->fd_count = count < 0 ? 0 : count;
+  if (count < 0) return false;
   const FileRequest& r = s->request;
   if (n != static_cast<ssize_t>(sizeof r)) return false;
   if (r.path_size > kPathBytes || r.other_size > kPathBytes || r.value_size > sizeof s->value) return false;
@@ -52,19 +49,11 @@ bool receive_file_request(FileServer* s) {
 
 bool send_file_reply(FileServer* s) {
   iovec parts[3] = {{&s->reply, sizeof s->reply}, {s->extra, s->reply.extra_size}, {s->content, s->reply.content_size}};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  PassedFds<1> passed;
   msghdr header = {};
   header.msg_iov = parts;
   header.msg_iovlen = 3;
-  if (s->result >= 0) {
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    cmsghdr* c = CMSG_FIRSTHDR(&header);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &s->result, sizeof(int));
-  }
+  if (s->result >= 0) passed.put(&header, &s->result, 1);
   size_t left = sizeof s->reply + s->reply.extra_size + s->reply.content_size;
   while (left > 0) {
     ssize_t n = sendmsg(s->socket, &header, MSG_NOSIGNAL);

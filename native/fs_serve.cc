@@ -8,13 +8,15 @@
 #include <string>
 
 #include "addon_state.h"
+#include "file_protocol.h"
 #include "fs_ops.h"
+#include "pass_fds.h"
 
 namespace wherry {
 namespace {
 
 constexpr size_t kStatusFields = 16, kDescriptorField = 12, kMaxExtraBytes = 1024 * 1024;
-constexpr uint32_t kMaxFds = 2;
+constexpr uint32_t kMaxFds = kMaxFileFds;
 
 struct Reply {
   int32_t error;
@@ -24,19 +26,11 @@ struct Reply {
 
 bool send_request(int socket, Napi::Uint8Array bytes, const int* fds, uint32_t count) {
   iovec part = {bytes.Data(), bytes.ByteLength()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)] = {};
+  PassedFds<kMaxFds> passed;
   msghdr header = {};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
-  if (count > 0) {
-    header.msg_control = control;
-    header.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-    cmsghdr* c = CMSG_FIRSTHDR(&header);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int) * count);
-    memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
-  }
+  passed.put(&header, fds, static_cast<int>(count));
   while (part.iov_len > 0) {
     const ssize_t n = sendmsg(socket, &header, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
@@ -54,18 +48,19 @@ bool read_bytes(int socket, void* target, size_t length, int* fd) {
   size_t filled = 0;
   while (filled < length) {
     iovec part = {static_cast<uint8_t*>(target) + filled, length - filled};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    PassedFds<1> passed;
     msghdr header = {};
     header.msg_iov = &part;
     header.msg_iovlen = 1;
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
+    if (fd != nullptr) passed.expect(&header);
     const ssize_t n = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
     if (n < 0 && errno == EINTR) continue;
     if (n == 0) errno = EPIPE;
     if (n <= 0) return false;
-    const cmsghdr* c = CMSG_FIRSTHDR(&header);
-    if (fd != nullptr && c != nullptr && c->cmsg_type == SCM_RIGHTS) memcpy(fd, CMSG_DATA(c), sizeof(int));
+    if (fd != nullptr && passed.take(&header, fd) < 0) {
+      errno = EMFILE;
+      return false;
+    }
     filled += static_cast<size_t>(n);
   }
   return true;

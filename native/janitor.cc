@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "pass_fds.h"
 #include "remove_tree.h"
 #include "sys.h"
 
@@ -46,16 +47,8 @@ bool send_message(int socket, const void* data, size_t size, int fd, int flags) 
   msghdr message = {};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* c = CMSG_FIRSTHDR(&message);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof fd);
-  }
+  PassedFds<1> passed;
+  if (fd >= 0) passed.put(&message, &fd, 1);
   ssize_t n;
   do {
     n = sendmsg(socket, &message, MSG_NOSIGNAL | flags);
@@ -116,20 +109,19 @@ void remove_entries(const char* entries, size_t size) {
   static Janitor janitor;
   for (;;) {
     iovec part = {janitor.message, sizeof janitor.message - 1};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    PassedFds<1> passed;
     msghdr message = {};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
+    passed.expect(&message);
     ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
     if (n < 0 && errno == EINTR) continue;
     if (n < static_cast<ssize_t>(sizeof(MessageHeader))) _exit(0);
     MessageHeader header;
     memcpy(&header, janitor.message, sizeof header);
     int fd = -1;
-    cmsghdr* c = CMSG_FIRSTHDR(&message);
-    if (c != nullptr && c->cmsg_type == SCM_RIGHTS) memcpy(&fd, CMSG_DATA(c), sizeof fd);
+    // Without it, only the end of the container takes a little longer.
+    if (passed.take(&message, &fd) < 1) fd = -1;
     janitor.message[n] = 0;
     if (header.kind == kHold && fd >= 0) hold(&janitor, header.pid, fd);
     if (header.kind == kExited) let_go(&janitor, header.pid);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "janitor.h"
+#include "pass_fds.h"
 #include "plan.h"
 #include "protocol.h"
 #include "steps.h"
@@ -306,23 +307,18 @@ bool supervise_request(Launcher* l, const uint8_t* message, size_t size, const i
 // Returns false at end of file.
 bool receive(Launcher* l) {
   iovec part = {l->message, sizeof l->message};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxRequestFds)];
+  PassedFds<kMaxRequestFds> passed;
   msghdr header = {};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
+  passed.expect(&header);
   ssize_t n = recvmsg(kControlFd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
   if (n == 0) return false;
   int fds[kMaxRequestFds];
-  int count = 0;
-  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    count = static_cast<int>((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    if (count > kMaxRequestFds) count = kMaxRequestFds;
-    memcpy(fds, CMSG_DATA(c), sizeof(int) * static_cast<size_t>(count));
-  }
+  int count = passed.take(&header, fds);
+  // Node sees the ends of the sockets that it sent along.
+  if (count < 0) return true;
   if (static_cast<size_t>(n) >= sizeof(RequestHeader)) {
     RequestHeader request;
     memcpy(&request, l->message, sizeof request);

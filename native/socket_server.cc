@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "pass_fds.h"
 #include "protocol.h"
 #include "socket_protocol.h"
 #include "steps.h"
@@ -70,16 +71,8 @@ bool reply(SocketServer* s, uint32_t id, const char* call, int error, int fd) {
   msghdr header = {};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (fd >= 0 && error == 0) {
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    cmsghdr* c = CMSG_FIRSTHDR(&header);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof(int));
-  }
+  PassedFds<1> passed;
+  if (fd >= 0 && error == 0) passed.put(&header, &fd, 1);
   ssize_t n;
   do {
     n = sendmsg(s->control, &header, MSG_NOSIGNAL);

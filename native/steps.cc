@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ops.h"
+#include "pass_fds.h"
 #include "protocol.h"
 
 namespace wherry {
@@ -71,16 +72,8 @@ void send_status(Context* ctx, uint32_t kind, int32_t value, int fd) {
   msghdr header = {};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (fd >= 0) {
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    cmsghdr* c = CMSG_FIRSTHDR(&header);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof fd);
-  }
+  PassedFds<1> passed;
+  if (fd >= 0) passed.put(&header, &fd, 1);
   while (sendmsg(ctx->status_fd, &header, MSG_NOSIGNAL) < 0 && errno == EINTR) {
   }
 }
@@ -109,12 +102,11 @@ WHERRY_STEP(await) {
   send_status(ctx, kStatusAwait, 0, -1);
   static uint8_t inline_plan[kMaxInlinePlan + sizeof(RequestHeader)];
   iovec part = {inline_plan, sizeof inline_plan};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxRequestFds)];
+  PassedFds<kMaxRequestFds> passed;
   msghdr header = {};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
+  passed.expect(&header);
   ssize_t n;
   do {
     n = recvmsg(ctx->status_fd, &header, MSG_CMSG_CLOEXEC);
@@ -122,13 +114,11 @@ WHERRY_STEP(await) {
   // End of file: Node let this prepared child go, or died.
   if (n < static_cast<ssize_t>(sizeof(RequestHeader))) _exit(0);
 
-  int count = 0;
   int fds[kMaxRequestFds];
-  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    count = static_cast<int>((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    if (count > kMaxRequestFds) count = kMaxRequestFds;
-    memcpy(fds, CMSG_DATA(c), sizeof(int) * static_cast<size_t>(count));
+  int count = passed.take(&header, fds);
+  if (count < 0) {
+    errno = EMFILE;
+    return check(ctx, "recvmsg", -1);
   }
   RequestHeader request;
   memcpy(&request, inline_plan, sizeof request);

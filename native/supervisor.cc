@@ -266,7 +266,8 @@ bool supervisor_exited(pid_t pid, int status, const rusage& usage, JanitorLink* 
     if (it->entries[i] == 'o') oom_kills += count_oom_kills(it->entries + i + 1);
   }
   log_close(&it->log);
-  // In this order: who reads the record may forget the container at once, and nobody else would know its cgroup if we were killed now.
+  // In this order: who reads the record may forget the container at once, and nobody else would know its cgroup if we
+  // were killed now.
   clean_up(*it, janitor);
   record_exit(*it, status, usage, oom_kills);
   close(it->log.dir);
