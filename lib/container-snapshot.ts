@@ -36,9 +36,18 @@ export async function snapshotOf(
       const { record, state } = stored
       const parent = await parentOf(engine, stored)
       const { os, architecture, variant } = parent.config
-      const { command, options: kept } = record
+      const { command, options: kept, stdin, health } = record
       const from = { id: record.id, name: state.name }
-      await engine.templates.write({ id: template, createdAt: new Date().toISOString(), from, command, options: kept })
+      await engine.templates.write({
+        id: template,
+        createdAt: new Date().toISOString(),
+        from,
+        command,
+        options: kept,
+        stdin,
+        health,
+        restart: state.restart,
+      })
       try {
         await commitImage(engine.store, {
           parent,

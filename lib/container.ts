@@ -31,7 +31,6 @@ import { freezeStored } from './containers/freeze-stored.ts'
 import { readLogs } from './containers/log-reader.ts'
 import type { LogLine } from './containers/log-record.ts'
 import { findNetwork } from './containers/network-join.ts'
-import type { RecordedOptions } from './containers/record.ts'
 import { type Engine, engineOf } from './engine.ts'
 import { ContainerStateError, InvalidOptionError, NotFoundError } from './errors.ts'
 import { Image } from './image.ts'
@@ -141,7 +140,8 @@ export class Container extends ContainerAttachments {
 
   /**
    * Makes a container from a template and starts it, in the time that any container takes: the template's files are a layer below its
-   * own. It is made as the container that the template shows was: with its command, environment, mounts and limits.
+   * own. It is made as the container that the template shows was: with its command, environment, mounts, limits, health check, restart
+   * policy and input, and free ports of the host where that one has some.
    *
    * @param options - each that is given stands for that container's. `name`, `detached`, `autoRemove` and `logs` are not taken over.
    * @throws what {@link Container.start} throws. @throws {UnsupportedHostError} for too many forks of forks: overlay takes 500 layers.
@@ -150,13 +150,10 @@ export class Container extends ContainerAttachments {
    */
   static async fork(template: Template, options: ForkOptions = {}): Promise<Container> {
     if (!(template instanceof Template)) throw new InvalidOptionError('template', 'a Template', template)
-    const { engine, image, options: kept, command } = await template.parts()
-    return await Container.start(image, {
-      ...(kept as RecordedOptions),
-      ...(command === undefined ? {} : { command }),
-      ...options,
-      engine,
-    })
+    const { engine, image, options: kept } = await template.parts()
+    // One that is removed once it has ended is not started again.
+    const own = options.autoRemove === true ? { ...kept, restart: undefined } : kept
+    return await Container.start(image, { ...own, ...options, engine })
   }
 
   /**

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import type { ContainerCreateOptions } from './containers/create-options.ts'
 import { toOptions } from './containers/recorded-options.ts'
 import type { TemplateRecord } from './containers/template-store.ts'
 import { type Engine, engineOf } from './engine.ts'
@@ -6,7 +7,8 @@ import { NotFoundError } from './errors.ts'
 import { Image } from './image.ts'
 import { templateReference } from './oci/template-reference.ts'
 import { checkObject, checkString } from './options/checks.ts'
-import type { ContainerOptions } from './options/container-options.ts'
+import type { HealthOptions } from './options/health-options.ts'
+import { normalizePorts } from './options/port-options.ts'
 
 /** What {@link Template.inspect} and {@link Template.list} tell. */
 export interface TemplateInspection {
@@ -73,21 +75,34 @@ export class Template {
   }
 
   /** What a fork of it is made from. @internal */
-  async parts(): Promise<{ engine: Engine; image: Image; options: ContainerOptions; command: string[] | undefined }> {
-    const { options, command } = await this.#record()
-    const image = await this.image()
-    return {
-      engine: this.#engine,
-      image,
-      options: toOptions(options),
-      command: command === null ? undefined : [...command],
-    }
+  async parts(): Promise<{ engine: Engine; image: Image; options: ContainerCreateOptions }> {
+    return { engine: this.#engine, options: forkOptions(await this.#record()), image: await this.image() }
   }
 
   async #record(): Promise<TemplateRecord> {
     this.#engine.assertOpen()
     return await this.#engine.templates.read(this.id)
   }
+}
+
+/** Ports of the host are there once only: a fork gets free ones. */
+function forkOptions({ options, command, stdin, health, restart }: TemplateRecord): ContainerCreateOptions {
+  const ports = normalizePorts(options.ports).map((port) => ({ ...port, host: 0 }))
+  return {
+    ...toOptions(options),
+    ...(ports.length > 0 && { ports }),
+    ...(command !== null && { command }),
+    ...(restart && { restart: { policy: restart.policy, maxRetries: restart.maxRetries } }),
+    stdin,
+    health: healthOptionsOf(health),
+  }
+}
+
+/** The image's check, if there is one, is in what the container had, or was turned off. */
+function healthOptionsOf(check: TemplateRecord['health']): HealthOptions {
+  if (check === undefined) return { test: ['NONE'] }
+  const { command, ...times } = check
+  return { ...times, test: ['CMD', ...command] }
 }
 
 function inspectionOf({ id, createdAt, from }: TemplateRecord): TemplateInspection {

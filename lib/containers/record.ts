@@ -97,6 +97,16 @@ export const recordedOptionsSchema = v.looseObject({
   labels: v.optional(textsByName),
 })
 
+export const stdinSchema = v.picklist(['open', 'once'])
+export const healthCheckSchema = v.object({
+  command: v.array(v.string()),
+  intervalMs: v.number(),
+  timeoutMs: v.number(),
+  retries: v.number(),
+  startPeriodMs: v.number(),
+  startIntervalMs: v.number(),
+})
+
 const recordSchema = v.looseObject({
   formatVersion: v.literal(1),
   id: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
@@ -111,17 +121,8 @@ const recordSchema = v.looseObject({
   options: recordedOptionsSchema,
   volumes: v.optional(v.array(v.object({ target: v.string(), name: v.string(), anonymous: v.boolean() }))),
   detached: v.boolean(),
-  stdin: v.optional(v.picklist(['open', 'once'])),
-  health: v.optional(
-    v.object({
-      command: v.array(v.string()),
-      intervalMs: v.number(),
-      timeoutMs: v.number(),
-      retries: v.number(),
-      startPeriodMs: v.number(),
-      startIntervalMs: v.number(),
-    }),
-  ),
+  stdin: v.optional(stdinSchema),
+  health: v.optional(healthCheckSchema),
   logs: v.object({ maxBytes: v.number(), maxFiles: v.number() }),
 })
 

@@ -4,13 +4,14 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { ConflictError, NotFoundError } from '../errors.ts'
 import { templateReference } from '../oci/template-reference.ts'
+import { type RestartState, restartSchema } from '../options/restart-policy.ts'
 import { makeDirectory, writeFileAtomic } from '../store/atomic.ts'
 import { namesIn, unlinkIfThere } from '../store/files.ts'
 import { readJson } from '../store/json.ts'
 import type { StoreNative } from '../store/native.ts'
 import { isSessionAlive } from '../store/session.ts'
 import type { Store } from '../store/store.ts'
-import { type ContainerRecord, recordedOptionsSchema } from './record.ts'
+import { type ContainerRecord, healthCheckSchema, recordedOptionsSchema, stdinSchema } from './record.ts'
 
 /** What a template is beside its image: `templates/<id>.json`, which never changes. */
 export interface TemplateRecord {
@@ -25,6 +26,10 @@ export interface TemplateRecord {
   readonly from: { readonly id: string; readonly name: string }
   readonly command: ContainerRecord['command']
   readonly options: ContainerRecord['options']
+  /** As of the container; absent: none. */
+  readonly stdin?: ContainerRecord['stdin']
+  readonly health?: ContainerRecord['health']
+  readonly restart?: RestartState | undefined
 }
 
 const recordSchema = v.looseObject({
@@ -35,6 +40,9 @@ const recordSchema = v.looseObject({
   from: v.object({ id: v.string(), name: v.string() }),
   command: v.nullable(v.array(v.string())),
   options: recordedOptionsSchema,
+  stdin: v.optional(stdinSchema),
+  health: v.optional(healthCheckSchema),
+  restart: v.optional(restartSchema),
 })
 
 const kFile = /^([0-9a-f]{64})\.json$/

@@ -82,6 +82,33 @@ test('twenty forks of a running container have its files, and each its own from 
   await (await Volume.get('outside', { engine })).remove()
 })
 
+test('a fork takes over how its container is looked after, and gets ports of its own', {
+  timeout: 60_000,
+}, async (t) => {
+  if (!needsContainers(t)) return
+  const { engine } = fixture
+  await using original = await Container.start(fixture.image, {
+    engine,
+    command: ['/bin/sleep', '1000'],
+    ports: [{ container: 80, host: 18_480 }],
+    restart: 'on-failure:3',
+    stdin: 'open',
+    health: { test: ['CMD', '/bin/true'], intervalMs: 4711 },
+  })
+  await using template = await original.snapshot()
+  await using one = await Container.fork(template)
+  await using other = await Container.fork(template, { autoRemove: true, health: { test: ['NONE'] } })
+  const ports = [original, one, other].map((each) => each.ports[0]?.port)
+  assert.equal(ports[0], 18_480)
+  assert.equal(new Set(ports).size, 3)
+  const { restart, health } = await one.inspect()
+  assert.deepEqual([restart, health?.status], [{ policy: 'on-failure', maxRetries: 3 }, 'starting'])
+  const { record } = await engine.containers.read(one.id)
+  assert.deepEqual([record.stdin, record.health?.intervalMs, record.health?.command], ['open', 4711, ['/bin/true']])
+  assert.deepEqual([(await other.inspect()).restart.policy, (await other.inspect()).health], ['no', null])
+  for (const each of [one, other, original]) await each.remove({ force: true })
+})
+
 test('a template is kept from prunes, and goes with all that it has', async (t) => {
   if (!needsContainers(t)) return
   const { engine } = fixture
