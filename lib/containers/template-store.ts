@@ -71,7 +71,7 @@ export class TemplateStore {
   /** @throws {NotFoundError} when there is none, or it is not whole. */
   async read(id: string): Promise<TemplateRecord> {
     const record = await this.#readIfThere(id)
-    if (record === undefined || !(await this.#names()).has(templateReference(id))) throw noTemplate(id)
+    if (record === undefined || !(await this.#hasImage(id))) throw noTemplate(id)
     return record
   }
 
@@ -114,12 +114,16 @@ export class TemplateStore {
       const { layout } = this.#store
       if (record !== undefined && (await isSessionAlive(layout, this.#native, record.session))) continue
       // After the look at the session: what a living one was about to add is there by now.
-      if (!(await this.#names()).has(templateReference(id))) await rm(this.#path(id), { force: true })
+      if (!(await this.#hasImage(id))) await rm(this.#path(id), { force: true })
     }
   }
 
   async #ids(): Promise<string[]> {
     return (await namesIn(this.#store.layout.templates)).flatMap((name) => kFile.exec(name)?.[1] ?? [])
+  }
+
+  #hasImage(id: string): Promise<boolean> {
+    return this.#store.images.hasName(templateReference(id))
   }
 
   /** The names of all images. */

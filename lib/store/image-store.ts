@@ -106,6 +106,11 @@ export class ImageStore {
     })
   }
 
+  /** Whether an image has a name, in its canonical form. Reads the list, and no image. */
+  async hasName(reference: string): Promise<boolean> {
+    return (await this.#index.read()).some(({ references }) => references.includes(reference))
+  }
+
   /** All images, in the order in which they came; those that cannot be read (another program's entries, a damaged disk) are left out. */
   async list(): Promise<StoredImage[]> {
     return this.#readAll(await this.#index.read())
