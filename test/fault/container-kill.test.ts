@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The owner of containers that outlast a call, its launcher, or process 1 is killed at any instant of create, start, stop and remove.
+// The owner of containers that outlast a call, its launcher, or process 1 is killed at any instant of create, start, stop, kill,
+// restart, pause, resume, rename and remove.
 // WHERRY_KILLS=200 kills more often than the default run.
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -58,12 +59,12 @@ async function assertTrue(churner: Churner): Promise<void> {
   await using engine = await Engine.open({ root })
   const listed = await Container.list({ engine, all: true, filters: { name: `${churner.marker}-` } })
   for (const { name, status, pid, exitCode, detached } of listed) {
-    if (status === 'running') {
+    if (status === 'running' || status === 'paused') {
       assert.ok(detached, `${name} is attached and runs without its owner`)
       assert.ok(pid !== null && processesOf(churner).includes(pid), `${name} has no process`)
     } else if (status === 'exited') assert.ok([0, 7, 137].includes(exitCode ?? -1), `${name} ended with ${exitCode}`)
   }
-  const running = listed.filter(({ status }) => status === 'running').map(({ pid }) => pid)
+  const running = listed.filter(({ status }) => status === 'running' || status === 'paused').map(({ pid }) => pid)
   const processes = processesOf(churner)
   assert.deepEqual(
     processes.filter((pid) => !running.includes(pid)),
@@ -79,7 +80,7 @@ async function killOne(turn: number): Promise<void> {
   const { child, said } = churner
   await until(() => said().length > 0 || child.exitCode !== null, 'it has a launcher')
   const launcher = Number(said()[0]?.launcher)
-  const pause = Math.random() * 250
+  const pause = Math.random() * 400
   await delay(pause)
   if (victim === 'launcher') process.kill(launcher, 'SIGKILL')
   if (victim === 'process 1') for (const pid of processesOf(churner)) killIfThere(pid)

@@ -78,7 +78,7 @@ async function theContainer(name: string): Promise<Container> {
   return Container.create('fault', { engine, name, detached: true, command: ['/probe', 'trap', '15', '7'] })
 }
 
-/** Creates, starts, stops and removes containers for as long as it lives; half of them detached. */
+/** Creates, starts, stops, pauses, renames, restarts, kills and removes containers for as long as it lives; half of them detached. */
 async function churn(name: string): Promise<never> {
   const { launcher } = await engine.runtime()
   say({ launcher: launcher.pid, session: engine.store.session.id })
@@ -93,7 +93,15 @@ async function churn(name: string): Promise<never> {
     })
     try {
       await container.start()
-      await container.stop({ timeoutMs: 20 })
+      if (turn % 3 === 2) await container.stop({ timeoutMs: 20 })
+      else {
+        await container.pause()
+        await container.rename(`${name}-${turn}-renamed`)
+        await container.resume()
+        await container.restart({ timeoutMs: 20 })
+        await container.kill()
+        await container.wait()
+      }
       await container.start()
       await container.remove({ force: true })
     } catch (error) {
