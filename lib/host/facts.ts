@@ -57,7 +57,7 @@ export const kCapabilityNames: readonly string[] = Object.freeze(
  */
 export async function readHostFacts(readText: ReadText = readTextFile): Promise<HostFacts> {
   const arch = supportedArch()
-  const [status, osrelease, meminfo, mountinfo, filesystems, maxUserns, userns, apparmor, lsm, uidMap] =
+  const [status, osrelease, meminfo, mountinfo, filesystems, maxUserns, userns, apparmor, lsm, uidMap, gidMap] =
     await Promise.all(kFiles.map((path) => readText(path)))
   if (status === undefined || osrelease === undefined) {
     throw new UnsupportedHostError('containers', '/proc/self/status cannot be read', 'mount proc on /proc.')
@@ -69,7 +69,7 @@ export async function readHostFacts(readText: ReadText = readTextFile): Promise<
     kernel,
     boundingCapabilities: parseCapabilities(status),
     uid,
-    rootful: uid === 0 && mapsAllIds(uidMap),
+    rootful: uid === 0 && mapsAllIds(uidMap) && mapsAllIds(gidMap),
     cpus: availableParallelism(),
     memoryBytes: Number(/^MemTotal:\s+(\d+) kB/m.exec(meminfo ?? '')?.[1] ?? 0) * 1024,
     cgroupVersion: cgroupVersionOf(mountinfo ?? ''),
@@ -79,6 +79,8 @@ export async function readHostFacts(readText: ReadText = readTextFile): Promise<
     overlay: /\toverlay$/m.test(filesystems ?? '') || (await hasOverlayModule(kernel, readText)),
   }
 }
+
+const kIdMaps: readonly string[] = ['/proc/self/uid_map', '/proc/self/gid_map']
 
 const kFiles: readonly string[] = [
   '/proc/self/status',
@@ -90,8 +92,14 @@ const kFiles: readonly string[] = [
   '/proc/sys/kernel/unprivileged_userns_clone',
   '/proc/sys/kernel/apparmor_restrict_unprivileged_userns',
   '/sys/kernel/security/lsm',
-  '/proc/self/uid_map',
+  ...kIdMaps,
 ]
+
+/** Whether this process' user namespace knows all ids, so that files can belong to anybody. */
+export async function knowsAllIds(readText: ReadText = readTextFile): Promise<boolean> {
+  const maps = await Promise.all(kIdMaps.map((path) => readText(path)))
+  return maps.every(mapsAllIds)
+}
 
 /**
  * Names the capabilities that a process can hand on, from the text of its /proc/…/status: those in its bounding set that it
@@ -142,9 +150,9 @@ function cgroupVersionOf(mountinfo: string): HostCgroupVersion {
   return types.has('cgroup2') ? 'v2' : 'none'
 }
 
-/** @param uidMap - absent where the kernel has no user namespaces */
-function mapsAllIds(uidMap: string | undefined): boolean {
-  return uidMap === undefined || /^\s*0\s+0\s+4294967295\s*$/.test(uidMap)
+/** @param idMap - absent where the kernel has no user namespaces */
+function mapsAllIds(idMap: string | undefined): boolean {
+  return idMap === undefined || /^\s*0\s+0\s+4294967295\s*$/.test(idMap)
 }
 
 function parseSwitch(text: string | undefined): boolean | null {

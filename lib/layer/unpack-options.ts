@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
+import { knowsAllIds } from '../host/facts.ts'
 import type { OwnerMap } from './entry-metadata.ts'
 import type { GrowingFile } from './growing-file.ts'
 import { checkLayerLimits, type LayerLimits } from './limits.ts'
@@ -24,8 +25,8 @@ export interface UnpackLayerOptions {
   /** `sha256:…` of the archive, uncompressed. */
   expectedDiffId?: string | undefined
   /**
-   * `preserve` keeps the archive's owners, which takes root (or root of a user namespace); `current-user` gives all files
-   * to the caller and leaves devices out. @default `preserve` as root, else `current-user`
+   * `preserve` keeps the archive's owners, which takes root; `current-user` gives all files to the caller and leaves devices
+   * out. @default `preserve` as root of a host, `current-user` as anybody else, root of a user namespace included
    */
   ownerMap?: OwnerMap | undefined
   /**
@@ -35,15 +36,26 @@ export interface UnpackLayerOptions {
   durable?: boolean | undefined
 }
 
-/** @throws {InvalidOptionError} for a limit that is unknown or no number. */
-export function checkUnpackOptions(options: UnpackLayerOptions): UnpackStreamOptions {
+/**
+ * @param ownerMap what `options` has by default
+ * @throws {InvalidOptionError} for a limit that is unknown or no number.
+ */
+export function checkUnpackOptions(options: UnpackLayerOptions, ownerMap: OwnerMap): UnpackStreamOptions {
   return {
     layer: options.layer,
     targetDir: resolve(options.targetDir),
     limits: checkLayerLimits('limits', options.limits),
-    ownerMap: options.ownerMap ?? (process.geteuid?.() === 0 ? 'preserve' : 'current-user'),
+    ownerMap: options.ownerMap ?? ownerMap,
     expectedDigest: options.expectedDigest,
     expectedDiffId: options.expectedDiffId,
     durable: options.durable ?? true,
   }
+}
+
+/**
+ * Whose files of layers are to be here. Root of a user namespace cannot give files to whom the namespace does not know, and maps
+ * one id into its containers: it does as an ordinary user, also where more of the archive's owners could be kept.
+ */
+export async function chooseOwnerMap(): Promise<OwnerMap> {
+  return process.geteuid?.() === 0 && (await knowsAllIds()) ? 'preserve' : 'current-user'
 }

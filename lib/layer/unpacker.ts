@@ -2,10 +2,11 @@
 import { availableParallelism } from 'node:os'
 import { Turns } from '../async/turns.ts'
 import { WherryError } from '../errors.ts'
+import type { OwnerMap } from './entry-metadata.ts'
 import { GrowingFile } from './growing-file.ts'
 import { Forwarder } from './stream-forwarder.ts'
 import { type PairJob, ThreadPair } from './thread-pair.ts'
-import { checkUnpackOptions, type UnpackLayerOptions } from './unpack-options.ts'
+import { checkUnpackOptions, chooseOwnerMap, type UnpackLayerOptions } from './unpack-options.ts'
 import type { UnpackResult } from './unpack-stream.ts'
 import type { FeedSource } from './worker-protocol.ts'
 
@@ -32,6 +33,7 @@ export class Unpacker {
   readonly #idle: IdlePair[] = []
   readonly #busy = new Set<ThreadPair>()
   readonly #turns = new Turns()
+  #ownerMap: Promise<OwnerMap> | undefined
   #isClosed = false
 
   constructor(options: UnpackerOptions = {}) {
@@ -53,7 +55,8 @@ export class Unpacker {
    * @source OCI image-spec v1.1.0, layer.md, https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md
    */
   async unpack(options: UnpackLayerOptions): Promise<UnpackResult> {
-    const streamOptions = checkUnpackOptions(options)
+    this.#ownerMap ??= chooseOwnerMap()
+    const streamOptions = checkUnpackOptions(options, await this.#ownerMap)
     const { source, signal } = options
     const pair = await this.#take(signal)
     const forwarder = typeof source === 'string' || source instanceof GrowingFile ? undefined : new Forwarder(source)

@@ -52,14 +52,17 @@ test('root can hand on what it holds itself', () => {
 })
 
 test('root of a user namespace that maps some ids only is not rootful', async () => {
-  const rootful = async (uidMap: string | undefined): Promise<boolean> => {
-    const files = { ...kFiles, '/proc/self/status': 'Uid:\t0\t0\t0\t0\n', '/proc/self/uid_map': uidMap }
+  const rootful = async (uidMap: string | undefined, gidMap = uidMap): Promise<boolean> => {
+    const status = 'Uid:\t0\t0\t0\t0\n'
+    const maps = { '/proc/self/uid_map': uidMap, '/proc/self/gid_map': gidMap }
+    const files = { ...kFiles, '/proc/self/status': status, ...maps }
     return (await readHostFacts(async (path) => files[path as keyof typeof files])).rootful
   }
   assert.equal(await rootful('         0          0 4294967295\n'), true)
   assert.equal(await rootful(undefined), true)
   assert.equal(await rootful('         0       1000          1\n'), false)
   assert.equal(await rootful('         0 1879048192      65536\n'), false)
+  assert.equal(await rootful('         0          0 4294967295\n', '         0       1000          1\n'), false)
 })
 
 test('missing files mean missing features', async () => {
