@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { Digest } from '../oci/digest.ts'
-import {
-  type Descriptor,
-  isIndexMediaType,
-  kMaxIndexDepth,
-  kMaxManifestBytes,
-  parseIndex,
-  parseManifest,
-} from '../oci/image-config.ts'
+import { type Descriptor, kMaxManifestBytes, parseIndex } from '../oci/image-config.ts'
+import { type IndexReader, parseIndexed, walkIndex } from '../oci/walk-index.ts'
 import type { ArchiveFile, ArchiveFiles } from './archive-files.ts'
 import { blobName, findBlob, readBlob } from './image-source.ts'
 
@@ -25,28 +19,18 @@ export interface BlobSource {
  */
 export async function blobsBelow(files: ArchiveFiles, index: Uint8Array, what: string): Promise<BlobSource[]> {
   const found = new Map<Digest, BlobSource>()
-  await collect(files, index, what, found, 0)
-  return [...found.values()]
-}
-
-async function collect(
-  files: ArchiveFiles,
-  index: Uint8Array,
-  what: string,
-  found: Map<Digest, BlobSource>,
-  depth: number,
-): Promise<void> {
-  for (const child of parseIndex(index, what).manifests) {
-    if (found.has(child.digest) || (await files.find(blobName(child.digest))) === undefined) continue
-    const bytes = await readBlob(files, child, kMaxManifestBytes)
-    await add(files, child, found)
-    if (isIndexMediaType(child.mediaType)) {
-      if (depth < kMaxIndexDepth) await collect(files, bytes, child.digest, found, depth + 1)
-      continue
-    }
-    const { config, layers } = parseManifest(bytes, child.digest)
-    for (const descriptor of [config, ...layers]) await add(files, descriptor, found)
+  const reader: IndexReader = {
+    read: async (child) => {
+      if ((await files.find(blobName(child.digest))) === undefined) return undefined
+      return parseIndexed(child, await readBlob(files, child, kMaxManifestBytes), child.digest)
+    },
   }
+  for await (const { descriptor, manifest } of walkIndex(parseIndex(index, what), what, reader)) {
+    await add(files, descriptor, found)
+    if (manifest === undefined) continue
+    for (const blob of [manifest.config, ...manifest.layers]) await add(files, blob, found)
+  }
+  return [...found.values()]
 }
 
 async function add(files: ArchiveFiles, descriptor: Descriptor, found: Map<Digest, BlobSource>): Promise<void> {

@@ -158,7 +158,7 @@ class OciWriter {
     }
   }
 
-  *#bytes(digest: Digest, bytes: Buffer): Generator<TarMember> {
+  *#bytes(digest: Digest, bytes: Uint8Array): Generator<TarMember> {
     if (this.#claim(digest)) yield bytesMember(blobName(digest), bytes)
   }
 

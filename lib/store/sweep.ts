@@ -2,14 +2,14 @@ import { lstat, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import {
-  isIndexMediaType,
+  type Descriptor,
+  type ImageManifest,
   kMaxConfigBytes,
-  kMaxIndexDepth,
   kMaxManifestBytes,
+  kMediaType,
   parseImageConfig,
-  parseIndex,
-  parseManifest,
 } from '../oci/image-config.ts'
+import { type IndexedDocument, type IndexReader, parseIndexed, walkIndex } from '../oci/walk-index.ts'
 import { isErrno } from './atomic.ts'
 import type { BlobStore } from './blob-store.ts'
 import { readContainerState } from './container-state.ts'
@@ -122,40 +122,49 @@ export async function containerContent(layout: StoreLayout): Promise<Digest[]> {
   return found
 }
 
-/** Adds everything that an image of the list needs. */
+/** Adds everything that an image of the list needs. What cannot be read needs nothing: such an image cannot be used either. */
 export async function addImageContent(blobs: BlobStore, entry: IndexEntry, needed: Set<Digest>): Promise<void> {
-  const walk: Walk = { blobs, needed, seen: new Map() }
-  await addContent(walk, entry.digest, isIndexMediaType(entry.mediaType), 0)
-  if (entry.index !== undefined) await addContent(walk, entry.index, true, 0)
-}
-
-interface Walk {
-  readonly blobs: BlobStore
-  readonly needed: Set<Digest>
-  /** What has been looked into, and how deep it was: an index may name one manifest any number of times. */
-  readonly seen: Map<Digest, number>
-}
-
-/** Adds a manifest and everything below it. What cannot be read needs nothing: such an image cannot be used either. */
-async function addContent(walk: Walk, digest: Digest, isIndex: boolean, depth: number): Promise<void> {
-  const { blobs, needed, seen } = walk
-  needed.add(digest)
-  if (depth > kMaxIndexDepth || depth >= (seen.get(digest) ?? Number.POSITIVE_INFINITY)) return
-  seen.set(digest, depth)
-  try {
-    const bytes = await blobs.read(digest, kMaxManifestBytes)
-    if (isIndex) {
-      for (const child of parseIndex(bytes, digest).manifests) {
-        await addContent(walk, child.digest, isIndexMediaType(child.mediaType), depth + 1)
+  const { digest, mediaType, size } = entry
+  const roots: Descriptor[] = [{ digest, mediaType, size }]
+  if (entry.index !== undefined) roots.push({ digest: entry.index, mediaType: kMediaType.index, size: 0 })
+  const reader: IndexReader = {
+    expect: async (children) => {
+      for (const { digest } of children) needed.add(digest)
+    },
+    // The image is one of those that its index names.
+    read: async (child) => (child.digest === digest ? undefined : await readIfWhole(blobs, child)),
+  }
+  for (const each of roots) {
+    needed.add(each.digest)
+    const root = await readIfWhole(blobs, each)
+    if (root?.manifest !== undefined) await addManifestContent(blobs, root.manifest, needed)
+    if (root?.index === undefined) continue
+    try {
+      for await (const { manifest } of walkIndex(root.index, each.digest, reader)) {
+        if (manifest !== undefined) await addManifestContent(blobs, manifest, needed)
       }
-      return
+    } catch {
+      // Beyond what is read of an index, for an image or for anything else.
     }
-    const manifest = parseManifest(bytes, digest)
-    needed.add(manifest.config.digest)
-    for (const layer of manifest.layers) needed.add(layer.digest)
-    const config = parseImageConfig(await blobs.read(manifest.config.digest, kMaxConfigBytes), manifest.config.digest)
-    for (const diffId of config.rootfs.diff_ids) needed.add(diffId)
+  }
+}
+
+async function readIfWhole(blobs: BlobStore, descriptor: Descriptor): Promise<IndexedDocument | undefined> {
+  const { digest } = descriptor
+  try {
+    return parseIndexed(descriptor, await blobs.read(digest, kMaxManifestBytes), digest)
   } catch {
-    // Unreadable: see above.
+    return undefined
+  }
+}
+
+async function addManifestContent(blobs: BlobStore, manifest: ImageManifest, needed: Set<Digest>): Promise<void> {
+  const { config, layers } = manifest
+  for (const { digest } of [config, ...layers]) needed.add(digest)
+  try {
+    const { rootfs } = parseImageConfig(await blobs.read(config.digest, kMaxConfigBytes), config.digest)
+    for (const diffId of rootfs.diff_ids) needed.add(diffId)
+  } catch {
+    // No image, but an artifact; or unreadable.
   }
 }

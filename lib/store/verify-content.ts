@@ -9,12 +9,12 @@ import {
   isIndexMediaType,
   isManifestMediaType,
   kMaxConfigBytes,
-  kMaxIndexDepth,
   kMaxManifestBytes,
   parseImageConfig,
   parseIndex,
   parseManifest,
 } from '../oci/image-config.ts'
+import { type IndexedDocument, type IndexReader, parseIndexed, walkIndex } from '../oci/walk-index.ts'
 import { isErrno } from './atomic.ts'
 import type { BlobStore } from './blob-store.ts'
 import { digestFile } from './digest-file.ts'
@@ -29,8 +29,8 @@ export class ContentVerifier {
   readonly #report: (path: string, reason: string) => void
   readonly #hashes: boolean
   readonly #signal: AbortSignal | undefined
-  /** Indexes that were looked into, and how deep they were: others may name them any number of times. */
-  readonly #walked = new Map<Digest, number>()
+  /** Indexes that were looked into: several images may come from one. */
+  readonly #walked = new Set<Digest>()
 
   constructor(parts: {
     layout: StoreLayout
@@ -49,7 +49,7 @@ export class ContentVerifier {
     const { digest, size } = entry
     const isIndex = isIndexMediaType(entry.mediaType)
     await this.#guarded(digest, () =>
-      isIndex ? this.#index({ ...entry, annotations: {} }, 0) : this.#manifest(digest, size, true),
+      isIndex ? this.#index({ ...entry, annotations: {} }) : this.#manifest(digest, size, true),
     )
     if (entry.id !== undefined && !this.needed.has(entry.id)) {
       this.#report(this.#layout.index, `says that ${digest} has the configuration ${entry.id}, which it has not`)
@@ -57,7 +57,7 @@ export class ContentVerifier {
     if (entry.index === undefined) return
     const index = entry.index
     const indexSize = (await this.#blobs.size(index)) ?? 0
-    await this.#guarded(index, () => this.#index({ mediaType: '', digest: index, size: indexSize }, 0))
+    await this.#guarded(index, () => this.#index({ mediaType: '', digest: index, size: indexSize }))
   }
 
   /** Checks owner and mode of a blob. */
@@ -90,24 +90,31 @@ export class ContentVerifier {
     }
   }
 
-  async #index(descriptor: Descriptor, depth: number): Promise<void> {
+  async #index(descriptor: Descriptor): Promise<void> {
     const { digest } = descriptor
     this.needed.add(digest)
-    if (!(await this.#hasSize(descriptor)) || depth >= (this.#walked.get(digest) ?? Number.POSITIVE_INFINITY)) return
-    this.#walked.set(digest, depth)
-    const { manifests } = parseIndex(await this.#blobs.read(digest, kMaxManifestBytes), digest)
-    const children = new Map<string, Descriptor>()
-    // It may name one any number of times.
-    for (const child of manifests) children.set(`${child.digest} ${child.mediaType} ${child.size}`, child)
-    for (const child of children.values()) {
-      // Other platforms may be absent; what is there must be whole.
-      if ((await this.#blobs.size(child.digest)) === undefined) continue
-      const isIndex = isIndexMediaType(child.mediaType)
-      if (isIndex && depth < kMaxIndexDepth) await this.#guarded(child.digest, () => this.#index(child, depth + 1))
-      else if (isManifestMediaType(child.mediaType)) {
+    if (!(await this.#hasSize(descriptor)) || this.#walked.has(digest)) return
+    this.#walked.add(digest)
+    const root = parseIndex(await this.#blobs.read(digest, kMaxManifestBytes), digest)
+    const reader: IndexReader = { read: (child) => this.#indexed(child) }
+    for await (const { descriptor: child, manifest } of walkIndex(root, digest, reader)) {
+      if (manifest !== undefined)
         await this.#guarded(child.digest, () => this.#manifest(child.digest, child.size, false))
-      } else this.needed.add(child.digest)
     }
+  }
+
+  /** Reads what an index names. Other platforms may be absent; what is there must be whole. */
+  async #indexed(child: Descriptor): Promise<IndexedDocument | undefined> {
+    const { digest, mediaType } = child
+    if ((await this.#blobs.size(digest)) === undefined) return undefined
+    this.needed.add(digest)
+    if (!isIndexMediaType(mediaType) && !isManifestMediaType(mediaType)) return undefined
+    if (!(await this.#hasSize(child))) return undefined
+    let found: IndexedDocument | undefined
+    await this.#guarded(digest, async () => {
+      found = parseIndexed(child, await this.#blobs.read(digest, kMaxManifestBytes), digest)
+    })
+    return found
   }
 
   async #manifest(digest: Digest, size: number, isUnpacked: boolean): Promise<void> {

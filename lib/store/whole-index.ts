@@ -5,19 +5,19 @@ import {
   type Descriptor,
   isIndexMediaType,
   isManifestMediaType,
-  kMaxIndexDepth,
   kMaxManifestBytes,
   kMediaType,
   parseIndex,
   parseManifest,
 } from '../oci/image-config.ts'
+import { type IndexedDocument, type IndexReader, parseIndexed, walkIndex } from '../oci/walk-index.ts'
 import type { BlobStore } from './blob-store.ts'
 
 /** A manifest or index, byte for byte. */
 export interface StoredDocument {
   readonly digest: Digest
   readonly mediaType: string
-  readonly bytes: Buffer
+  readonly bytes: Uint8Array
 }
 
 /**
@@ -28,27 +28,23 @@ export interface StoredDocument {
  * @throws {NotFoundError} @throws {LayerError}
  */
 export async function readWholeIndex(blobs: BlobStore, index: Digest, hint: string): Promise<StoredDocument[]> {
+  const bytes = await read(blobs, index, hint)
+  const root = parseIndex(bytes, index)
   const documents: StoredDocument[] = []
-  await collect({ blobs, hint, documents }, index, kMediaType.index, 0)
+  const reader: IndexReader = {
+    read: async (child) => parseIndexed(child, await read(blobs, child.digest, hint), child.digest),
+  }
+  for await (const each of walkIndex(root, index, reader)) {
+    documents.push({ digest: each.descriptor.digest, mediaType: typeOf(each), bytes: each.bytes })
+  }
+  documents.push({ digest: index, bytes, mediaType: root.mediaType ?? kMediaType.index })
   return documents
 }
 
-async function collect(
-  parts: { readonly blobs: BlobStore; readonly hint: string; readonly documents: StoredDocument[] },
-  digest: Digest,
-  mediaType: string,
-  depth: number,
-): Promise<void> {
-  const { documents } = parts
-  if (documents.some((document) => document.digest === digest) || depth > kMaxIndexDepth) return
-  const bytes = await read(parts.blobs, digest, parts.hint)
-  if (isIndexMediaType(mediaType)) {
-    const index = parseIndex(bytes, digest)
-    for (const child of index.manifests) await collect(parts, child.digest, child.mediaType, depth + 1)
-    documents.push({ digest, bytes, mediaType: index.mediaType ?? mediaType })
-  } else {
-    documents.push({ digest, bytes, mediaType: isManifestMediaType(mediaType) ? mediaType : kMediaType.manifest })
-  }
+/** What an index says of itself comes before what others say of it. */
+function typeOf({ descriptor: { mediaType }, index }: IndexedDocument): string {
+  if (index !== undefined) return index.mediaType ?? mediaType
+  return isManifestMediaType(mediaType) ? mediaType : kMediaType.manifest
 }
 
 async function read(blobs: BlobStore, digest: Digest, hint: string): Promise<Buffer> {

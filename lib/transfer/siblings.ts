@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: MIT
 import type { Repository } from '../distribution/repository.ts'
-import { LayerError } from '../errors.ts'
 import { type Digest, verifyDigest } from '../oci/digest.ts'
-import {
-  type Descriptor,
-  isIndexMediaType,
-  kMaxIndexDepth,
-  kMaxManifestBytes,
-  parseIndex,
-  parseManifest,
-} from '../oci/image-config.ts'
+import { type Descriptor, kMaxManifestBytes, parseIndex } from '../oci/image-config.ts'
+import { type IndexReader, parseIndexed, walkIndex } from '../oci/walk-index.ts'
 import type { Store } from '../store/store.ts'
-
-const kMaxManifests = 1_000
 
 /** What fetching all that an index names needs. */
 export interface SiblingOptions {
@@ -29,34 +20,21 @@ export interface SiblingOptions {
  * Brings all manifests that an index names into the store: images for other platforms, attestations, further indexes.
  *
  * @returns the blobs that they name, each once, which are kept and still to be brought.
- * @throws {LayerError} when there are too many. @throws {IntegrityError} @throws {RegistryError}
+ * @throws {LayerError} as {@link walkIndex} does. @throws {IntegrityError} @throws {RegistryError}
  */
 export async function bringManifests(index: Uint8Array, options: SiblingOptions): Promise<Descriptor[]> {
+  const { image, keep } = options
   const blobs = new Map<Digest, Descriptor>()
-  const seen = new Set<Digest>()
-  const visit = async (bytes: Uint8Array, depth: number): Promise<void> => {
-    const children = parseIndex(bytes, options.image).manifests.filter(({ digest }) => !seen.has(digest))
-    for (const { digest } of children) seen.add(digest)
-    if (depth > kMaxIndexDepth || seen.size > kMaxManifests) {
-      throw new LayerError(
-        options.image,
-        undefined,
-        `its index names more than ${kMaxManifests} manifests, or too deep`,
-      )
-    }
-    await options.keep(children.map((child) => child.digest))
-    for (const child of children) {
-      const document = await bringManifest(child, options)
-      if (isIndexMediaType(child.mediaType)) {
-        await visit(document, depth + 1)
-        continue
-      }
-      const { config, layers } = parseManifest(document, `${options.image}, manifest ${child.digest}`)
-      for (const blob of [config, ...layers]) blobs.set(blob.digest, blob)
-    }
+  const reader: IndexReader = {
+    expect: (children) => keep(children.map(({ digest }) => digest)),
+    read: async (child) =>
+      parseIndexed(child, await bringManifest(child, options), `${image}, manifest ${child.digest}`),
   }
-  await visit(index, 1)
-  await options.keep([...blobs.keys()])
+  for await (const { manifest } of walkIndex(parseIndex(index, image), image, reader)) {
+    if (manifest === undefined) continue
+    for (const blob of [manifest.config, ...manifest.layers]) blobs.set(blob.digest, blob)
+  }
+  await keep([...blobs.keys()])
   return [...blobs.values()]
 }
 
