@@ -227,15 +227,16 @@ function parseDocument<S extends v.GenericSchema>(
   throw new LayerError(what, undefined, `field '${v.getDotPath(issue) ?? ''}' is not valid: ${issue.message}`)
 }
 
-/** Parses JSON from an image; `null` fields count as absent, as Go programs write them so. The text never enters a message. */
+/** Parses JSON from an image; `null` fields count as absent, as Go programs write them so. The text never enters an error. */
 export function parseJson(bytes: Uint8Array, what: string, maxValues = kMaxValues): unknown {
   if (hasMoreValues(bytes, maxValues)) throw new LayerError(what, undefined, `has more than ${maxValues} values`)
   try {
     const json: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
     dropNulls(json)
     return json
-  } catch (cause) {
-    throw new LayerError(what, undefined, 'is not JSON in UTF-8', { cause })
+  } catch {
+    // Without a cause: Node's error has some of the text, and a link in a layout may lead to any file.
+    throw new LayerError(what, undefined, 'is not JSON in UTF-8')
   }
 }
 
