@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -338,6 +339,8 @@ int run() {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   sys_close_range(4, ~0u, 0);
   setsid();
+  // Modes are stated everywhere; what Node's was must not decide what containers see, nor who can read their logs.
+  umask(0);
   if (chdir("/") != 0) return 1;
   int null = open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ConflictError, NotFoundError, WherryError } from '../errors.ts'
@@ -8,6 +8,7 @@ import { isErrno, writeFileAtomic } from '../store/atomic.ts'
 import { namesIn, readIfThere, statIfThere } from '../store/files.ts'
 import { acquireLock, type FileLock, type LockOptions } from '../store/lock.ts'
 import type { StoreNative } from '../store/native.ts'
+import { makePrivateDirectory, writePrivateFile } from '../store/private-files.ts'
 import { isSessionAlive } from '../store/session.ts'
 import type { Store } from '../store/store.ts'
 import { VolumeStore } from '../volumes/volume-store.ts'
@@ -68,10 +69,10 @@ export class ContainerStore {
    */
   async add(record: ContainerRecord, state: ContainerState): Promise<void> {
     const scratch = this.#store.session.tmpPath('container')
-    await mkdir(scratch, { mode: 0o700 })
+    await makePrivateDirectory(scratch)
     try {
-      await writeFile(join(scratch, 'container.json'), `${JSON.stringify(record)}\n`, { mode: 0o600 })
-      await writeFile(join(scratch, 'state.json'), `${JSON.stringify(state)}\n`, { mode: 0o600 })
+      await writePrivateFile(join(scratch, 'container.json'), `${JSON.stringify(record)}\n`)
+      await writePrivateFile(join(scratch, 'state.json'), `${JSON.stringify(state)}\n`)
       await using _names = await this.#store.lock('containers')
       await this.#checkName(state.name, record.id)
       await rename(scratch, this.directory(record.id))

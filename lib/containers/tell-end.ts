@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { EventLog } from '../events/event-log.ts'
 import { readIfThere } from '../store/files.ts'
+import { writePrivateFile } from '../store/private-files.ts'
 import { labelsOf } from './labels.ts'
 import { type ContainerRecord, parseRecord } from './record.ts'
 import type { EndedState, ProcessState } from './resolve-state.ts'
@@ -32,7 +32,7 @@ export async function tellEnd(events: EventLog, dir: string, id: string, { state
   }
   await events.tell({ ...common, action: 'die', attributes: { ...attributes, ...exit } })
   // A disk that is full keeps no container from being started or removed.
-  await writeFile(join(dir, 'told'), run, { mode: 0o600 }).catch(() => undefined)
+  await writePrivateFile(join(dir, 'told'), run).catch(() => undefined)
 }
 
 /** What every event of a container says of it. */

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { channel } from 'node:diagnostics_channel'
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { debuglog } from 'node:util'
-import { isErrno } from '../store/atomic.ts'
+import { isErrno, makeDirectory } from '../store/atomic.ts'
 import { unlinkIfThere } from '../store/files.ts'
 import { pause } from '../store/lock.ts'
 import type { StoreNative } from '../store/native.ts'
+import { openPrivateFile } from '../store/private-files.ts'
 import { formatEvent, makeEvent, type NewEvent, publicEvent } from './event.ts'
 import { EventFiles } from './event-files.ts'
 
@@ -144,22 +145,15 @@ export class EventLog {
       if (this.#file === 0) this.#file = (await this.files.newest()) ?? 0
       const isFirst = this.#file === 0
       try {
-        if (isFirst) await this.#makeDirectory()
+        // Not those above it: a root that has been removed is not to come back.
+        if (isFirst) await makeDirectory(this.files.dir, 0o700)
         this.#file ||= 1
-        return await open(this.files.path(this.#file), kAppend | (isFirst ? constants.O_CREAT : 0), 0o600)
+        const path = this.files.path(this.#file)
+        return isFirst ? await openPrivateFile(path, kAppend) : await open(path, kAppend)
       } catch (error) {
         if (!isErrno(error, 'ENOENT') || isFirst) throw error
         this.#file = 0
       }
-    }
-  }
-
-  /** Not those above it: a root that has been removed is not to come back. */
-  async #makeDirectory(): Promise<void> {
-    try {
-      await mkdir(this.files.dir, { mode: 0o700 })
-    } catch (error) {
-      if (!isErrno(error, 'EEXIST')) throw error
     }
   }
 
@@ -172,7 +166,7 @@ export class EventLog {
     }
     const numbers = await this.files.numbers()
     if (numbers.at(-1) !== this.#file) return
-    await using _made = await open(this.files.path(this.#file + 1), kAppend | constants.O_CREAT, 0o600)
+    await using _made = await openPrivateFile(this.files.path(this.#file + 1), kAppend)
     for (const number of numbers.slice(0, 1 - kKeptFiles)) await unlinkIfThere(this.files.path(number))
   }
 }

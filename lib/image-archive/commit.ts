@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { mkdir, rename } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type PackOptions, type PackResult, packLayer } from '../layer/pack-layer.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
@@ -8,6 +8,7 @@ import { isErrno } from '../store/atomic.ts'
 import { hostError } from '../store/host-error.ts'
 import { blobsOf, type StoredImage } from '../store/image-store.ts'
 import type { LayerInfo } from '../store/layer-store.ts'
+import { makePrivateDirectory } from '../store/private-files.ts'
 import { removeTree } from '../store/remove-tree.ts'
 import type { Store } from '../store/store.ts'
 import { makeChildImage } from './child-image.ts'
@@ -101,7 +102,7 @@ async function moveLayer(store: Store, layer: PackedLayer): Promise<boolean> {
   const isSame = idMap === undefined && clampSeconds === undefined && packed.skipped === 0 && packed.shrunk.length === 0
   if (take !== true || typeof directory !== 'string' || !isSame) return false
   const dir = store.session.tmpPath('layer')
-  await mkdir(dir, { mode: 0o700 })
+  await makePrivateDirectory(dir)
   try {
     await rename(directory, join(dir, 'fs'))
   } catch (error) {

@@ -1,4 +1,4 @@
-import { constants, createWriteStream } from 'node:fs'
+import { constants } from 'node:fs'
 import { copyFile, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -9,6 +9,7 @@ import { isErrno } from '../store/atomic.ts'
 import { hostError } from '../store/host-error.ts'
 import type { StoredImage } from '../store/image-store.ts'
 import type { LayerInfo } from '../store/layer-store.ts'
+import { openPrivateFile } from '../store/private-files.ts'
 import { removeTree } from '../store/remove-tree.ts'
 import type { Store } from '../store/store.ts'
 import { firstBytes } from './archive-files.ts'
@@ -62,7 +63,7 @@ async function copyIn(source: string | Readable, path: string, options: ImportOp
         yield chunk
       }
     }
-    const target = createWriteStream(path, { flags: 'wx', mode: 0o600 })
+    const target = (await openPrivateFile(path, constants.O_WRONLY | constants.O_EXCL)).createWriteStream()
     return pipeline(source, count, target, signal === undefined ? {} : { signal }).catch((error: unknown) => {
       throw signal?.aborted === true ? signal.reason : error
     })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { createHash } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
+import { constants, createReadStream } from 'node:fs'
 import { PassThrough, type Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import zlib from 'node:zlib'
@@ -8,6 +8,7 @@ import { IntegrityError, UnsupportedHostError } from '../errors.ts'
 import { decompress, detectCompression } from '../layer/compression.ts'
 import { type Digest, digestAlgorithm, finishDigest } from '../oci/digest.ts'
 import { type Descriptor, kMediaType } from '../oci/image-config.ts'
+import { openPrivateFile } from '../store/private-files.ts'
 import { firstBytes } from './archive-files.ts'
 
 /** How the tar of a layer is packed. */
@@ -50,8 +51,9 @@ export async function recompress(options: {
       yield chunk
     }
   }
-  const file = createWriteStream(target, { flags: 'wx', mode: 0o600 })
-  await pipeline(plain, compressor(compression), count, file, signal === undefined ? {} : { signal })
+  const pack = compressor(compression)
+  const file = (await openPrivateFile(target, constants.O_WRONLY | constants.O_EXCL)).createWriteStream()
+  await pipeline(plain, pack, count, file, signal === undefined ? {} : { signal })
   const actual = finishDigest(inner, digestAlgorithm(diffId))
   if (actual !== diffId) throw new IntegrityError(`Layer ${diffId}`, diffId, actual)
   return { mediaType: kLayerType[compression], digest: finishDigest(outer), size }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 import { createWriteStream } from 'node:fs'
-import { mkdir, open, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable, type Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { ConflictError, InvalidOptionError } from '../errors.ts'
-import { isErrno, syncDirectory } from '../store/atomic.ts'
+import { isErrno, makeDirectories, syncDirectory } from '../store/atomic.ts'
 import { hostError } from '../store/host-error.ts'
 import type { StoredImage } from '../store/image-store.ts'
 import { removeTree } from '../store/remove-tree.ts'
@@ -118,13 +118,8 @@ class Save {
     if (place.kind === 'directory') throw new ConflictError(`Cannot save to ${path}: it is a directory.`)
     const scratch = scratchBeside(place.path, this.#store)
     try {
-      await this.#pipe(createWriteStream(scratch, { flags: 'wx' }))
-      const file = await open(scratch, 'r')
-      try {
-        await file.sync()
-      } finally {
-        await file.close()
-      }
+      // Written to the disk by the stream: to open the file once more, the umask may have left no permission.
+      await this.#pipe(createWriteStream(scratch, { flags: 'wx', flush: true }))
       await rename(scratch, place.path)
       await syncDirectory(dirname(place.path))
     } catch (error) {
@@ -138,7 +133,7 @@ class Save {
     if (place.kind === 'file' || place.kind === 'special')
       throw new ConflictError(`Cannot save to ${path}: it is no directory.`)
     const scratch = scratchBeside(place.path, this.#store)
-    await mkdir(scratch)
+    await makeDirectories(scratch, 0o777)
     try {
       for await (const member of this.#members()) await this.#writeMember(scratch, member)
       // What is there must be empty, or this fails.
@@ -157,7 +152,7 @@ class Save {
 
   async #writeMember(dir: string, member: TarMember): Promise<void> {
     const path = join(dir, member.name)
-    if (member.kind === 'directory') await mkdir(path)
+    if (member.kind === 'directory') await makeDirectories(path, 0o777)
     if (member.kind !== 'file') return
     const { signal } = this.#options
     const target = createWriteStream(path, { flags: 'wx', flush: true })

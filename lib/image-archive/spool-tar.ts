@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, open } from 'node:fs/promises'
+import { constants } from 'node:fs'
 import { join, posix } from 'node:path'
 import type { Parser, ReadEntry } from 'tar'
 import { LayerError, WherryError } from '../errors.ts'
 import { finishDigest } from '../oci/digest.ts'
+import { makePrivateDirectory, openPrivateFile } from '../store/private-files.ts'
 import { type ArchiveFile, type ArchiveFiles, memberName } from './archive-files.ts'
 
 /** Bounds on an image archive. */
@@ -34,7 +35,7 @@ export async function spoolTar(
   },
 ): Promise<ArchiveFiles> {
   const { label, dir, signal, onBytes } = options
-  await mkdir(dir, { mode: 0o700 })
+  await makePrivateDirectory(dir)
   const spool = new TarSpool(label, dir, options.limits ?? {}, signal)
   // Loaded with the first archive: it takes tens of milliseconds, and most processes read none.
   const tar = await import('tar')
@@ -166,7 +167,7 @@ class TarSpool implements ArchiveFiles {
     // Claimed before the first await, so that a second member of this name is seen.
     this.#files.set(name, { path, sizeBytes: entry.size, sha256: undefined, owned: true })
     const hash = createHash('sha256')
-    const file = await open(path, 'wx', 0o600)
+    const file = await openPrivateFile(path, constants.O_WRONLY | constants.O_EXCL)
     let written = 0
     try {
       this.#throwIfStopped()

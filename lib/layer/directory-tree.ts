@@ -2,6 +2,7 @@
 import { LayerError } from '../errors.ts'
 import { type FsNative, isNativeError, type OpenOptions } from '../launcher/fs-native.ts'
 import { type ByteString, toDisplay, toNativePath } from './byte-string.ts'
+import { openOwnDirectory } from './own-directory.ts'
 import type { TarEntry } from './tar-entry.ts'
 
 const kMaxOpenDirectories = 64
@@ -54,7 +55,7 @@ export class DirectoryTree {
     if (node.fd >= 0) {
       this.#open.delete(node)
     } else {
-      node.fd = this.#native.openat2(this.fd(node.parent), toNativePath(node.name), this.#how)
+      node.fd = openOwnDirectory(this.#native, this.fd(node.parent), toNativePath(node.name), this.#how)
       if (this.#open.size >= kMaxOpenDirectories) this.#closeOldest()
     }
     this.#open.add(node)

@@ -79,6 +79,8 @@ export async function packLayer(
   const path = resolve(target)
   const file = await open(path, 'wx', 0o600)
   try {
+    // The umask may have taken even that, and the file is read again.
+    await file.chmod(0o600)
     const result = await runPackThread(makeJob(directory, { kind: 'file', fd: file.fd }, options), options.signal)
     await file.close()
     return result as PackResult

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { type FsNative, isNativeError, type NativePath } from '../launcher/fs-native.ts'
+import { openOwnDirectory } from './own-directory.ts'
 
 /** Open directories at one time; deeper ones are moved up first. */
 const kMaxDepth = 32
@@ -68,16 +69,12 @@ function unlinkUnlessDirectory(native: FsNative, parentFd: number, name: NativeP
 
 function openDirectory(native: FsNative, parentFd: number, name: NativePath): number | undefined {
   const { O_DIRECTORY, O_NOFOLLOW } = native.fsConstants
-  const open = () => native.openat2(parentFd, name, { flags: O_DIRECTORY | O_NOFOLLOW })
   let fd: number
   try {
-    fd = open()
+    fd = openOwnDirectory(native, parentFd, name, { flags: O_DIRECTORY | O_NOFOLLOW })
   } catch (error) {
     if (isNativeError(error, 'ENOENT')) return undefined
-    if (!isNativeError(error, 'EACCES')) throw error
-    // An ordinary user's own directory without permissions for the owner.
-    native.fchmodat(parentFd, name, 0o700, native.fsConstants.AT_SYMLINK_NOFOLLOW)
-    fd = open()
+    throw error
   }
   if (process.geteuid?.() !== 0) tryUnlock(native, fd)
   return fd

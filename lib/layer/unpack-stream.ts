@@ -5,6 +5,7 @@ import type { LayerSummary } from './decode-layer.ts'
 import type { OwnerMap } from './entry-metadata.ts'
 import { LayerWriter } from './layer-writer.ts'
 import type { LayerLimits } from './limits.ts'
+import { openOwnDirectory } from './own-directory.ts'
 import { removeTree } from './remove-tree.ts'
 import { TarParser } from './tar-parser.ts'
 
@@ -45,7 +46,7 @@ export function unpackStream(native: FsNative, source: DecodedLayer, options: Un
   let rootFd = -1
   let writer: LayerWriter | undefined
   try {
-    rootFd = native.openat2(AT_FDCWD, options.targetDir, { flags: O_DIRECTORY | O_NOFOLLOW })
+    rootFd = openOwnDirectory(native, AT_FDCWD, options.targetDir, { flags: O_DIRECTORY | O_NOFOLLOW })
     takeOver(native, rootFd)
     writer = new LayerWriter(native, rootFd, options)
     const result = feed(writer, source, options)

@@ -100,6 +100,7 @@ export class Download {
   ): Promise<void> {
     try {
       this.#file = await open(this.#path, 'wx+', 0o644)
+      await this.#file.chmod(0o644)
       await this.#receive(this.#file, fetch(this.#abort.signal))
       await this.#file.sync()
       await keep(this.#path)

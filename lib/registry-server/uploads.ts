@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { copyFile, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isErrno } from '../store/atomic.ts'
 import { namesIn, statIfThere, unlinkIfThere } from '../store/files.ts'
+import { makePrivateDirectory, writePrivateFile } from '../store/private-files.ts'
 import type { Blobs } from './blobs.ts'
 import { RequestError } from './errors.ts'
 import type { Storage } from './storage.ts'
@@ -39,10 +40,10 @@ export class Uploads {
     const upload = this.#make(repository, id)
     this.#open.set(id, upload)
     try {
-      await mkdir(upload.dir, { mode: 0o700 })
-      await writeFile(upload.data, '', { mode: 0o600 })
+      await makePrivateDirectory(upload.dir)
+      await writePrivateFile(upload.data, '')
       // Last: an upload is found by its name's file.
-      await writeFile(join(upload.dir, 'repository'), repository, { mode: 0o600 })
+      await writePrivateFile(join(upload.dir, 'repository'), repository)
     } catch (error) {
       await upload.discard()
       throw error

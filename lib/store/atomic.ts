@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { mkdir, open, rename, stat, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, open, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /**
@@ -34,7 +34,17 @@ export async function writeFileAtomic(
  * As {@link writeFileAtomic}, for what need not be there after a power cut, where it may also be empty: nobody waits for the disk.
  */
 export async function replaceFile(scratch: string, target: string, text: string): Promise<void> {
-  await writeFile(scratch, text, { mode: 0o600, flag: 'wx' })
+  const file = await open(
+    scratch,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    0o600,
+  )
+  try {
+    await file.writeFile(text)
+    await file.chmod(0o600)
+  } finally {
+    await file.close()
+  }
   await rename(scratch, target)
 }
 
@@ -56,11 +66,16 @@ export async function makeDirectory(path: string, mode: number): Promise<void> {
     if (isErrno(error, 'EEXIST')) return
     throw error
   }
-  if (mode === 0o700) return
-  // Through a descriptor: the path could be another thing by now if somebody else can write to the parent.
-  const dir = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  await changeMode(path, mode)
+}
+
+const kPath = 0o10000000 // O_PATH, which Node does not name: the umask may have left no permission to open it
+
+/** Through a descriptor: the path could be another thing by now if somebody else can write to the parent. */
+async function changeMode(path: string, mode: number): Promise<void> {
+  const dir = await open(path, kPath | constants.O_DIRECTORY | constants.O_NOFOLLOW)
   try {
-    await dir.chmod(mode)
+    await chmod(`/proc/self/fd/${dir.fd}`, mode)
   } finally {
     await dir.close()
   }
@@ -70,14 +85,14 @@ export async function makeDirectory(path: string, mode: number): Promise<void> {
  * Makes a directory and those above it. Not by Node's `recursive`, which never ends where a file system says ENOENT though the
  * parent is there, as /proc does.
  *
- * @param mode - permission bits, less the umask. @default 0o755
+ * @param mode - permission bits, less the umask, which does not shut the owner out. @default 0o755
  * @returns the uppermost directory that was made; `undefined` where all were there.
  */
 export async function makeDirectories(path: string, mode = 0o755): Promise<string | undefined> {
   if (await makeOne(path, mode)) return path
   if (await isDirectory(path)) return undefined
   const first = await makeDirectories(dirname(path), mode)
-  await mkdir(path, { mode }).catch(async (error: unknown) => {
+  await makeForOwner(path, mode).catch(async (error: unknown) => {
     if (!isErrno(error, 'EEXIST') || !(await isDirectory(path))) throw error
   })
   return first ?? path
@@ -86,13 +101,19 @@ export async function makeDirectories(path: string, mode = 0o755): Promise<strin
 /** @returns whether it was made; false also where its parent is missing. */
 async function makeOne(path: string, mode: number): Promise<boolean> {
   try {
-    await mkdir(path, { mode })
+    await makeForOwner(path, mode)
     return true
   } catch (error) {
     if (isErrno(error, 'EEXIST', 'EISDIR') && (await isDirectory(path))) return false
     if (isErrno(error, 'ENOENT') && path !== dirname(path)) return false
     throw error
   }
+}
+
+async function makeForOwner(path: string, mode: number): Promise<void> {
+  await mkdir(path, { mode })
+  const actual = (await lstat(path)).mode & 0o7777
+  if ((actual & 0o700) !== 0o700) await changeMode(path, actual | 0o700)
 }
 
 async function isDirectory(path: string): Promise<boolean> {

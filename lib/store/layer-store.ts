@@ -1,4 +1,4 @@
-import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { access, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { orAborted } from '../async/or-aborted.ts'
 import { LayerError } from '../errors.ts'
@@ -6,6 +6,7 @@ import type { GrowingFile } from '../layer/growing-file.ts'
 import { type Digest, digestAlgorithm } from '../oci/digest.ts'
 import { isErrno } from './atomic.ts'
 import type { StoreLayout } from './layout.ts'
+import { makePrivateDirectory, writePrivateFile } from './private-files.ts'
 import { removeTree } from './remove-tree.ts'
 import type { Session } from './session.ts'
 import type { Unsynced } from './unsynced.ts'
@@ -114,7 +115,7 @@ export class LayerStore {
     checkSha256(request.expectedDigest ?? expectedDiffId)
     checkSha256(expectedDiffId)
     const dir = this.#session.tmpPath('layer')
-    await mkdir(dir, { mode: 0o700 })
+    await makePrivateDirectory(dir)
     try {
       const result = await this.#unpack({
         source: request.source,
@@ -137,7 +138,7 @@ export class LayerStore {
 
   /** Moves an unpacked layer to its place; where the same layer is there already, the new one is dropped. */
   async publish(dir: string, info: LayerInfo): Promise<void> {
-    await writeFile(join(dir, 'info.json'), `${JSON.stringify(info)}\n`, { mode: 0o600 })
+    await writePrivateFile(join(dir, 'info.json'), `${JSON.stringify(info)}\n`)
     await this.#unsynced.during(() => this.#publish(dir, info))
   }
 

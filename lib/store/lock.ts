@@ -2,7 +2,9 @@ import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { TimeoutError } from '../errors.ts'
+import { isErrno } from './atomic.ts'
 import type { StoreNative } from './native.ts'
+import { openPrivateFile } from './private-files.ts'
 
 const kFirstDelayMs = 1
 const kLongestDelayMs = 25
@@ -81,8 +83,15 @@ export async function tryLockExisting(native: StoreNative, path: string): Promis
 }
 
 /** Opens a lock file for reading and writing, which write locks need. */
-export function openLockFile(path: string, flags = 0): Promise<FileHandle> {
-  return open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | flags, 0o600)
+export async function openLockFile(path: string, flags = 0): Promise<FileHandle> {
+  if ((flags & constants.O_EXCL) === 0) {
+    try {
+      return await open(path, constants.O_RDWR | constants.O_NOFOLLOW)
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error
+    }
+  }
+  return openPrivateFile(path, constants.O_RDWR | flags)
 }
 
 /** Waits. Rejects with `signal.reason` on abort. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { constants } from 'node:fs'
-import { type FileHandle, open, rename, stat } from 'node:fs/promises'
+import { type FileHandle, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
 import { isErrno, makeDirectory } from './atomic.ts'
@@ -8,6 +8,7 @@ import { namesIn, statIfThere, unlinkIfThere } from './files.ts'
 import type { StoreLayout } from './layout.ts'
 import { openLockFile, pause } from './lock.ts'
 import type { StoreNative } from './native.ts'
+import { openPrivateFile } from './private-files.ts'
 
 const kFirstDelayMs = 2
 const kLongestDelayMs = 50
@@ -107,13 +108,12 @@ export class PartialStore {
 
   /** Opens the file for writing, made when absent. Hold the lock. */
   async open(digest: Digest): Promise<FileHandle> {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW
     try {
-      return await open(this.path(digest), flags, 0o600)
+      return await openPrivateFile(this.path(digest), constants.O_WRONLY)
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw error
       await makeDirectory(this.dir, 0o700)
-      return open(this.path(digest), flags, 0o600)
+      return openPrivateFile(this.path(digest), constants.O_WRONLY)
     }
   }
 

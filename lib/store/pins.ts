@@ -1,9 +1,10 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, isDigest } from '../oci/digest.ts'
-import { isErrno } from './atomic.ts'
+import { isErrno, makeDirectory } from './atomic.ts'
 import { namesIn } from './files.ts'
 import type { StoreLayout } from './layout.ts'
+import { writePrivateFile } from './private-files.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -33,11 +34,11 @@ export class Pins {
     const path = join(this.#dir, name)
     const text = `${digests.join('\n')}\n`
     try {
-      await writeFile(path, text, { mode: 0o600 })
+      await writePrivateFile(path, text)
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw error
-      await mkdir(this.#dir, { recursive: true, mode: 0o700 })
-      await writeFile(path, text, { mode: 0o600 })
+      await makeDirectory(this.#dir, 0o700)
+      await writePrivateFile(path, text)
     }
     this.#held.add(name)
     return name

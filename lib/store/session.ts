@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { chmod, mkdir, rm, unlink } from 'node:fs/promises'
+import { rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isErrno } from './atomic.ts'
+import { isErrno, makeDirectory } from './atomic.ts'
 import { statIfThere } from './files.ts'
 import type { StoreLayout } from './layout.ts'
 import { FileLock, openLockFile, tryLockExisting } from './lock.ts'
 import type { StoreNative } from './native.ts'
+import { makePrivateDirectory } from './private-files.ts'
 import { removeTree } from './remove-tree.ts'
 
 /** Writable layer of a container: overlay's upper and work directories. */
@@ -46,7 +47,7 @@ export class Session {
     const lock = await lockNewFile(layout, native, id)
     const session = new Session(id, layout, lock)
     // After the lock: a directory that others see always has a holder, or a dead one.
-    await mkdir(session.dir, { mode: 0o700 })
+    await makePrivateDirectory(session.dir)
     return session
   }
 
@@ -79,8 +80,8 @@ export class Session {
     const dir = join(this.dir, String(this.#nextSlot++))
     const upper = join(dir, 'upper')
     const work = join(dir, 'work')
-    await mkdir(dir, { mode: 0o700 })
-    await Promise.all([mkdir(upper, { mode: 0o700 }).then(() => chmod(upper, upperMode)), mkdir(work, { mode: 0o700 })])
+    await makePrivateDirectory(dir)
+    await Promise.all([makeDirectory(upper, upperMode), makePrivateDirectory(work)])
     return { dir, upper, work, remove: () => removeTree(dir) }
   }
 

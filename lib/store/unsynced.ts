@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { type Digest, isDigest } from '../oci/digest.ts'
@@ -10,6 +10,7 @@ import { namesIn, statIfThere, unlinkIfThere } from './files.ts'
 import { readJson } from './json.ts'
 import { layerName, type StoreLayout } from './layout.ts'
 import type { StoreNative } from './native.ts'
+import { makePrivateDirectory } from './private-files.ts'
 import type { Session } from './session.ts'
 
 const digest = v.pipe(
@@ -125,7 +126,7 @@ export class Unsynced {
 
   async #makeDirectory(): Promise<void> {
     try {
-      await mkdir(this.#layout.unsynced, { mode: 0o700 })
+      await makePrivateDirectory(this.#layout.unsynced)
       await syncDirectory(this.#layout.root)
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw error

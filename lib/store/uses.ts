@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pid } from 'node:process'
 import { type Digest, digestHex, isDigest } from '../oci/digest.ts'
@@ -8,6 +8,7 @@ import { readContainerState } from './container-state.ts'
 import { namesIn } from './files.ts'
 import type { StoreLayout } from './layout.ts'
 import type { StoreNative } from './native.ts'
+import { makePrivateDirectory, writePrivateFile } from './private-files.ts'
 import { isSessionAlive, type Session } from './session.ts'
 
 const kLingerMs = 1000
@@ -112,10 +113,10 @@ export class Uses {
 
   async #write(digest: Digest): Promise<void> {
     // Not recursive: a session that is closed meanwhile must not come back.
-    await mkdir(join(this.#session.dir, 'uses'), { mode: 0o700 }).catch((error: unknown) => {
+    await makePrivateDirectory(join(this.#session.dir, 'uses')).catch((error: unknown) => {
       if (!isErrno(error, 'EEXIST')) throw error
     })
-    await writeFile(this.#path(digest), `${digest}\n${pid}\n`, { mode: 0o600 })
+    await writePrivateFile(this.#path(digest), `${digest}\n${pid}\n`)
   }
 
   #change(work: () => Promise<void>): void {

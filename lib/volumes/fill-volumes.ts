@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { lstat, rm, writeFile } from 'node:fs/promises'
+import { lstat, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FileJob } from '../container-files/file-jobs.ts'
 import { kDefaultLayerLimits } from '../layer/limits.ts'
@@ -9,6 +9,7 @@ import { serveStopped } from '../runtime/files-slot.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Rootfs } from '../runtime/slot-factory.ts'
 import type { FileLock } from '../store/lock.ts'
+import { writePrivateFile } from '../store/private-files.ts'
 import type { VolumeStore } from './volume-store.ts'
 
 /** Volumes, and the container from whose image they are filled. */
@@ -150,7 +151,7 @@ class Filler {
       const mark = store.fillingMark(name)
       if (await isThere(mark)) return new Filler(volume, true, mark, lock)
       if (targets.length > 0 && (await store.isEmpty(name))) {
-        await writeFile(mark, '', { mode: 0o600 })
+        await writePrivateFile(mark, '')
         return new Filler(volume, false, mark, lock)
       }
     } catch (error) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto'
 import { fstat } from 'node:fs'
-import { mkdir, readdir, rename } from 'node:fs/promises'
+import { readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
@@ -12,6 +12,7 @@ import { namesIn, readIfThere, statIfThere } from '../store/files.ts'
 import { parseJson, textsByName } from '../store/json.ts'
 import { acquireLock, type FileLock, type LockOptions } from '../store/lock.ts'
 import type { StoreNative } from '../store/native.ts'
+import { makePrivateDirectory } from '../store/private-files.ts'
 import { removeTree } from '../store/remove-tree.ts'
 import type { Store } from '../store/store.ts'
 
@@ -70,7 +71,7 @@ export class VolumeStore {
     if (found !== undefined) return found
     const record = { formatVersion: 1, name, createdAt: new Date().toISOString(), ...settings } as const
     const scratch = this.#store.session.tmpPath('volume')
-    await mkdir(scratch, { mode: 0o700 })
+    await makePrivateDirectory(scratch)
     try {
       await makeDirectory(join(scratch, '_data'), kDataMode)
       const text = `${JSON.stringify(record)}\n`
