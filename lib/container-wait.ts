@@ -11,6 +11,7 @@ import type { Engine } from './engine.ts'
 import { ContainerStateError } from './errors.ts'
 import { DirectoryChanges } from './events/directory-changes.ts'
 import { connectInContainer } from './net/connect.ts'
+import { hangUp } from './net/hang-up.ts'
 import { httpStatus } from './net/http-status.ts'
 import { checkObject, checkTimeout } from './options/checks.ts'
 import { normalizeExecOptions } from './options/exec-options.ts'
@@ -87,8 +88,7 @@ function probesOf(engine: Engine, stored: StoredContainer): WaitProbes {
     },
     async connect(target, signal) {
       const { container, ...parts } = await reachTarget(engine, id)
-      const socket = await connectInContainer(parts, container, target, { signal })
-      socket.destroy()
+      hangUp(await connectInContainer(parts, container, target, { signal }))
     },
     async httpStatus(target, path, signal) {
       const { container, ...parts } = await reachTarget(engine, id)

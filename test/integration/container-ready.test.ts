@@ -10,6 +10,7 @@ import {
   InvalidOptionError,
   TimeoutError,
 } from '../../lib/errors.ts'
+import { Image } from '../../lib/image.ts'
 import type { WaitCondition } from '../../lib/options/wait-options.ts'
 import { needsContainers, useFixture } from './rootfs.ts'
 
@@ -112,4 +113,17 @@ test('a condition is checked before anything is touched', async (t) => {
     await assert.rejects(start('true', { waitFor: condition as WaitCondition }), InvalidOptionError)
   }
   assert.deepEqual(await Container.list({ engine: fixture.engine, all: true }), [])
+})
+
+test('looking whether a port answers does not end a server that writes at once', async (t) => {
+  if (!needsContainers(t)) return
+  // Without a listener for errors: a connection that is reset ends it.
+  const server = `require('node:net').createServer((s) => s.write('hello', () => s.end('!'))).listen(7000, '127.0.0.1')`
+  await using container = await Container.start(Image.host(), {
+    engine: fixture.engine,
+    command: [process.execPath, '-e', server],
+    stopTimeoutMs: 0,
+  })
+  for (let i = 0; i < 50; i++) await container.waitFor({ port: 7000 })
+  assert.equal((await container.inspect()).status, 'running')
 })
