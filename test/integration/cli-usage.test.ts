@@ -84,7 +84,7 @@ test('wrong flags and arguments', async (t) => {
       /Docker's 'network' is not supported: containers have no network, or with '--network host' the host's\./,
     ],
     ['update --memory 1g x', 1, /Docker's 'update' is not supported: limits are given when a container is made\./],
-    ['container port x', 1, /Docker's 'port' is not supported: 'wherry inspect' shows the ports of a container\./],
+    ['container port x', 1, /There is no container x\./],
     ['volume create -d nfs x', 125, /Docker's '--driver' is not supported/],
     ['container prune', 1, /no terminal to ask on/],
     ['run -P alpine', 125, /Docker's '--publish-all' is not supported/],
