@@ -148,7 +148,7 @@ eachSetting(fixture, 'the first process reaps orphans and passes the exit code o
   // Without init the orphans of a program that does not wait for them stay; with it they are gone.
   const zombies = `${probe} zombie-maker 5 1 >/dev/null & P=$!; until grep -qs "^State:.S" /proc/$P/status; do :; done
     count() { cat /proc/[0-9]*/status 2>/dev/null | grep -c "^State:.Z" || true; }
-    i=0; while [ "$(count)" != 0 ] && [ $i -lt 100 ]; do i=$((i + 1)); sleep 0.1; done; count; kill $P`
+    i=0; while n=$(count); [ "$n" != 0 ] && [ $i -lt 100 ]; do i=$((i + 1)); sleep 0.1; done; echo $n; kill $P`
   assert.equal(await sh(zombies, { init: true }), '0\n')
   const killed = await run(['/bin/sh', '-c', 'kill -KILL $$'], { init: true, reject: false })
   assert.equal(killed.exitCode === 137 || killed.killSignal === 'SIGKILL', true, JSON.stringify(killed))
