@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
-import { ContainerStateError, UnsupportedHostError } from '../errors.ts'
+import { ContainerStateError, NotFoundError, UnsupportedHostError } from '../errors.ts'
 import type { NormalizedContainerOptions } from '../options/container-options.ts'
 import { joinedContainer, type NetworkMode } from '../options/network-options.ts'
-import { normalizeContainerOptions } from '../options/normalize-container-options.ts'
 import type { NetworkJoin } from '../runtime/network-join.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { ContainerStore, StoredContainer } from './container-store.ts'
 import { openFirstProcess } from './first-process.ts'
-import { toOptions } from './recorded-options.ts'
+import { optionsOf } from './recorded-options.ts'
 import { isActive } from './resolve-state.ts'
 
 /** A chain of containers that share one network is made by hand: nobody makes a longer one. */
@@ -54,17 +53,21 @@ export async function pinNetwork(
 
 /** What the files in /etc are made from that belong to a network: those of the container that it was made for. */
 async function namesOf(containers: ContainerStore, { record }: StoredContainer): Promise<NetworkJoin['names']> {
-  let [id, options] = [record.id, normalizeContainerOptions(record.command, toOptions(record.options))]
+  let [id, options] = [record.id, optionsOf(record)]
   for (let i = 0; i < kMaxChain; i++) {
     const name = joinedContainer(options.network)
     // A network goes on when the container that it was made for has gone.
-    const next = name === undefined ? undefined : await containers.find(name).catch(() => undefined)
+    const next = name === undefined ? undefined : await containers.find(name).catch(ifGone)
     if (next === undefined) break
     id = next.record.id
-    options = normalizeContainerOptions(next.record.command, toOptions(next.record.options))
+    options = optionsOf(next.record)
   }
   const { hostname, network, dns, extraHosts } = options
   return { hostname: hostname ?? id.slice(0, 12), network, dns, extraHosts }
+}
+
+function ifGone(error: unknown): undefined {
+  if (!(error instanceof NotFoundError)) throw error
 }
 
 function notRunning({ state }: StoredContainer): ContainerStateError {
