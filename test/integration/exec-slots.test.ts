@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import type { LauncherChild } from '../../lib/launcher/launcher-child.ts'
 import type { ExecSlot } from '../../lib/runtime/exec-slots.ts'
 import type { ExecTarget } from '../../lib/runtime/exec-target.ts'
+import { skipOrFail } from '../helpers/needs.ts'
 import { until } from '../helpers/until.ts'
 import { execCgroups, type Inside, inContainer } from './exec-fixtures.ts'
 import { eachSetting, needsContainers, useFixture } from './rootfs.ts'
@@ -136,7 +137,7 @@ for (const freezer of ['v2', 'v1'] as const) {
     const setting = { fixture, image: fixture.image, userns: 'auto' } as const
     await inContainer(setting, async (inside) => {
       const path = freezerFile(inside, freezer)
-      if (path === undefined) return t.skip(`no freezer of cgroup ${freezer}`)
+      if (path === undefined) return skipOrFail(t, `no freezer of cgroup ${freezer}`)
       const { slots } = inside.runtime.execs
       const [frozen, thawed] = freezer === 'v2' ? ['1', '0'] : ['FROZEN', 'THAWED']
       const refill = slots.refill.bind(slots)
