@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { EnduranceResult, LatencyResult, LeftoverCounts } from '../../../bench/job.ts'
+import type { EnduranceResult, LatencyResult } from '../../../bench/job.ts'
 import { formatResults, listFailures, plotGroups } from '../../../bench/report.ts'
 import { formatTargets } from '../../../bench/target.ts'
 import { judgeTargets } from '../../../bench/targets.ts'
+import { kCounts } from './counts.ts'
 
 const block = (ms: number) => ({
   concurrency: 1,
@@ -35,18 +36,6 @@ const kLatency: LatencyResult = {
     measured('crun', 60),
     { name: 'dockerd', skipped: 'dockerd is not installed', interleaved: [] },
   ],
-}
-
-const kCounts: LeftoverCounts = {
-  residentBytes: 50e6,
-  helperResidentBytes: 0,
-  descendants: 1,
-  fds: 20,
-  helperFds: 5,
-  mounts: 30,
-  cgroups: 9,
-  directories: 4,
-  namespaces: 8,
 }
 
 const kEndurance: EnduranceResult = {

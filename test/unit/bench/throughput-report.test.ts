@@ -12,18 +12,7 @@ import { formatResults, listFailures } from '../../../bench/report.ts'
 import { formatTargets } from '../../../bench/target.ts'
 import { judgeTargets } from '../../../bench/targets.ts'
 import { formatIdleMemory, formatThroughput, leftBehind } from '../../../bench/throughput-report.ts'
-
-const kCounts: LeftoverCounts = {
-  residentBytes: 50e6,
-  helperResidentBytes: 0,
-  descendants: 1,
-  fds: 20,
-  helperFds: 5,
-  mounts: 30,
-  cgroups: 9,
-  directories: 4,
-  namespaces: 8,
-}
+import { kCounts } from './counts.ts'
 
 function manyAtOnce(name: string, perSecond: number, after: LeftoverCounts = kCounts) {
   const samples = [90, 100, 110]
